@@ -1,0 +1,101 @@
+"""A classifier as one ONNX file, in fp32 and in int8 (extra `onnx`)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from subarch.errors import MissingExtraError
+from subarch.storage import replacing_file
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def require_onnx() -> None:
+    """Raise MissingExtraError, with the command that installs it, where the extra is missing."""
+    missing = [
+        name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise MissingExtraError(
+            f"exporting to ONNX needs {', '.join(missing)}, not installed", "pip install 'subarch[onnx]'"
+        )
+
+
+class _Logits(nn.Module):
+    """The model as a function of positional arrays, which is what an ONNX graph is."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *arrays: Tensor) -> Tensor:
+        logits: Tensor = self.model(**dict(zip(self.names, arrays, strict=True))).logits
+        return logits
+
+
+def export_onnx(model: nn.Module, names: tuple[str, ...], path: Path) -> None:
+    """Write the fp32 graph with any batch size and length, weights inside the file.
+
+    Args:
+        model: A transformers classifier, fp32, on the CPU.
+        names: The inputs it takes, of `INPUTS`, in this order.
+        path: The `.onnx` file.
+    """
+    require_onnx()
+    # Two rows and an odd length: the exporter would take a 1 for a constant.
+    example = torch.ones(2, 7, dtype=torch.long)
+    arrays = tuple(torch.zeros_like(example) if name == "token_type_ids" else example for name in names)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
+    with replacing_file(path) as temporary, _quiet():
+        torch.onnx.export(
+            _Logits(model, names).eval(),
+            arrays,
+            temporary,
+            input_names=list(names),
+            output_names=["logits"],
+            dynamic_shapes=(tuple(axes for _ in names),),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def quantize_int8(source: Path, path: Path) -> None:
+    """Dynamic int8 quantisation, weights per output channel, of an fp32 graph from `export_onnx`.
+
+    The graph must not be fused before: onnxruntime's quantiser then finds no types for the fused weights.
+    """
+    require_onnx()
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, replacing_file(path) as temporary, _quiet():
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantize_dynamic(prepared, temporary, per_channel=True, weight_type=QuantType.QInt8)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks about itself from the user; errors are exceptions and pass."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root", "")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

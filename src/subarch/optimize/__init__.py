@@ -1,0 +1,1 @@
+"""How to choose: algorithms on plain values; no models, no files."""

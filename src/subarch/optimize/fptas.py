@@ -1,0 +1,155 @@
+"""Optimal Subarchitecture Extraction: Algorithm 1 of the FPTAS (arXiv 2010.08512; for BERT arXiv 2010.10499).
+
+| symbol | here                        | symbol | here                                    |
+|--------|-----------------------------|--------|-----------------------------------------|
+| Ξ      | `space`                     | p̂      | `Cost.parameters`                       |
+| ξ      | an element of it            | î      | `Cost.latency_ms`, one forward pass     |
+| T      | `maximum_point`             | ê      | `Measured.error`, a subset's mean loss  |
+| Θ, θ   | `hyperparameters`           | W(f,T) | `w_coefficient`                         |
+| ε      | `epsilon`, interval size    | s      | inside `measure`: the training steps    |
+
+Cost: ⌈|Ξ|/ε⌉·|Θ| short trainings. ε = 1 is exhaustive; the published ratio is ρ ≤ |1 - ε|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from subarch.errors import ConfigError
+from subarch.optimize.pareto import pareto_front
+
+ERROR_FLOOR = 1e-7
+"""Keeps 1/ê finite; the value of the one earlier open implementation (QOSE, 2021)."""
+
+Candidate = TypeVar("Candidate", bound=Hashable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """p̂ and î of one architecture."""
+
+    parameters: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What training a candidate for s steps told: its cost, ê, and ê's 95 % interval."""
+
+    cost: Cost
+    error: float
+    error_interval: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(Generic[Candidate]):
+    """One line of the table of candidates."""
+
+    candidate: Candidate
+    hyperparameters: int
+    measured: Measured
+    w: float
+    w_interval: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction(Generic[Candidate]):
+    """The table, the winner, those it cannot be told from, and the front over (p̂, î, ê)."""
+
+    trials: tuple[Trial[Candidate], ...]
+    chosen: int
+    tied: tuple[int, ...]
+    front: tuple[int, ...]
+
+
+Measure = Callable[[tuple[Candidate, int]], Measured]
+Map = Callable[
+    [Measure[Candidate], Iterable[tuple[Candidate, int]]], Iterable[tuple[tuple[Candidate, int], Measured]]
+]
+
+
+def w_coefficient(cost: Cost, error: float, maximum_point: Cost) -> float:
+    """W(f, T) = (p̂(T) - p̂(f))/p̂(T) · (î(T) - î(f))/î(T) · 1/ê(f), to be maximised (Eq. 2).
+
+    Two negative factors would multiply to a good W for a candidate that is worse than T in both: a candidate with a
+    non-positive factor is dominated, and gets the smaller factor instead, so that it ranks below every other.
+    """
+    smaller = (maximum_point.parameters - cost.parameters) / maximum_point.parameters
+    faster = (maximum_point.latency_ms - cost.latency_ms) / maximum_point.latency_ms
+    if smaller <= 0 or faster <= 0:
+        return min(smaller, faster)
+    return smaller * faster / max(error, ERROR_FLOOR)
+
+
+def every_epsilon(
+    space: Sequence[Candidate], size: Callable[[Candidate], float], epsilon: int
+) -> list[Candidate]:
+    """Ξ sorted by parameter count, then every ε-th of it, from the first on."""
+    if not 1 <= epsilon <= max(1, len(space)):
+        raise ConfigError(f"epsilon is {epsilon}, expected 1 to the size of the search space ({len(space)})")
+    return sorted(space, key=size)[::epsilon]
+
+
+def extract(
+    candidates: Sequence[Candidate],
+    maximum_point: Cost,
+    measure: Measure[Candidate],
+    *,
+    hyperparameters: int = 1,
+    run: Map[Candidate] | None = None,
+) -> Extraction[Candidate]:
+    """Lines 4 to 9: train each candidate a little under each θ, keep the one with the largest W.
+
+    Args:
+        candidates: What `every_epsilon` left of Ξ.
+        maximum_point: p̂(T) and î(T) (lines 2 and 3).
+        measure: Trains (candidate, index of θ) for s steps and measures it (lines 7 and 8).
+        hyperparameters: |Θ|; Bort uses one.
+        run: How to map `measure` over the work, in any order; by default one after the other, here.
+
+    Raises:
+        ConfigError: There are no candidates.
+    """
+    if not candidates:
+        raise ConfigError("the search space is empty", "widen the space or relax its constraints")
+    work = [(candidate, theta) for theta in range(hyperparameters) for candidate in candidates]
+    measured = dict((run or _one_after_the_other)(measure, work))
+    trials = []
+    for candidate, theta in work:
+        if (candidate, theta) not in measured:
+            continue  # failed or out of time: reported by the caller, never given a made-up score
+        result = measured[candidate, theta]
+        low, high = result.error_interval
+        w_interval = (
+            w_coefficient(result.cost, high, maximum_point),
+            w_coefficient(result.cost, low, maximum_point),
+        )
+        trials.append(
+            Trial(
+                candidate=candidate,
+                hyperparameters=theta,
+                measured=result,
+                w=w_coefficient(result.cost, result.error, maximum_point),
+                w_interval=w_interval,
+            )
+        )
+    if not trials:
+        raise ConfigError("no candidate could be measured", "give more time, or a smaller search space")
+    return choose(trials)
+
+
+def choose(trials: Sequence[Trial[Candidate]]) -> Extraction[Candidate]:
+    """The largest W; the candidates whose W intervals overlap the winner's; the front."""
+    chosen = max(range(len(trials)), key=lambda index: trials[index].w)
+    lowest = trials[chosen].w_interval[0]
+    tied = tuple(i for i, trial in enumerate(trials) if i != chosen and trial.w_interval[1] >= lowest)
+    points = [(t.measured.cost.parameters, t.measured.cost.latency_ms, t.measured.error) for t in trials]
+    return Extraction(trials=tuple(trials), chosen=chosen, tied=tied, front=tuple(pareto_front(points)))
+
+
+def _one_after_the_other(
+    measure: Measure[Candidate], work: Iterable[tuple[Candidate, int]]
+) -> Iterable[tuple[tuple[Candidate, int], Measured]]:
+    return ((item, measure(item)) for item in work)

@@ -1,0 +1,72 @@
+"""What a command prints when it is done: the few lines a person wants, the last one saying where the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from subarch.report.tables import text_table
+from subarch.report.verdict import verdict
+
+
+def answer(result: Mapping[str, Any]) -> str:
+    """The lines for one `result.json`."""
+    lines = {
+        "compress": _compress,
+        "extract": _extract,
+        "latency": _latency,
+        "export": _export,
+    }.get(result["stage"], _numbers)(result)
+    return "\n".join([*lines, _place(result)])
+
+
+def _compress(result: Mapping[str, Any]) -> list[str]:
+    metrics = result["metrics"]
+    rows = {key: metrics[key] for key in ("teacher", "student")} | metrics["exports"] | metrics["baselines"]
+    report = {
+        "models": [{"name": name, **row} for name, row in rows.items()],
+        "task": {"main_metric": metrics.get("main_metric", "score")},
+        "floor": metrics.get("floor", {}),
+    }
+    judged = verdict(report)
+    return [text_table(report), "", judged.sentence, *judged.caveats, ""]
+
+
+def _extract(result: Mapping[str, Any]) -> list[str]:
+    metrics = result["metrics"]
+    chosen = metrics["candidates"][metrics["chosen"]]
+    sizes = chosen["architecture"]
+    return [
+        f"{len(metrics['candidates'])} candidates; the largest W is {chosen['w']:.3f}: "
+        f"{sizes['num_hidden_layers']} layers, hidden {sizes['hidden_size']}, {sizes['num_attention_heads']} heads, "
+        f"intermediate {sizes['intermediate_size']}, {chosen['parameters'] / 1e6:.1f} M parameters, "
+        f"{chosen['latency_ms']:.2f} ms against the teacher's {metrics['maximum_point']['latency_ms']:.2f} ms"
+    ]
+
+
+def _latency(result: Mapping[str, Any]) -> list[str]:
+    metrics = result["metrics"]
+    models = {name: row for name, row in metrics.items() if isinstance(row, Mapping)}
+    return [
+        f"{name}: {row['latency_ms']:.2f} ms ({row['latency_ms_low']:.2f} to {row['latency_ms_high']:.2f}), "
+        f"{row['speedup']:.2f}x, {metrics['threads']} threads"
+        for name, row in models.items()
+    ]
+
+
+def _export(result: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}: {row['model_bytes'] / 1e6:.1f} MB, agrees with PyTorch on {row['agreement']:.1%} of random inputs"
+        for name, row in result["metrics"].items()
+    ]
+
+
+def _numbers(result: Mapping[str, Any]) -> list[str]:
+    numbers = {key: value for key, value in result["metrics"].items() if isinstance(value, (int, float))}
+    return [", ".join(f"{name} {value:.4g}" for name, value in numbers.items())]
+
+
+def _place(result: Mapping[str, Any]) -> str:
+    out = result["config"]["out"]
+    report = result["artifacts"].get("report")
+    return f"report: {out}/{report}" if report else f"result: {out}/result.json"

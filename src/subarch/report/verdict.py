@@ -1,0 +1,248 @@
+"""The first line of a report: is the student worth shipping?
+
+The words follow from the numbers alone; the limits below are conventions, stated here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from subarch.report import content, numbers
+
+Kind = Literal["ship", "lossy", "below-floor", "floor", "unmeasured"]
+
+LOSS_TOLERATED = 0.01
+"""An export that scores lower than the student by more than this (one point of 100) is not recommended."""
+QUALITY_KEPT = 0.95
+"""A student that keeps less than this share of the teacher's score is called lossy."""
+GAIN_KEPT = 0.9
+"""Likewise for the share of what the teacher gains over always giving the commonest answer."""
+AGREEMENT_EXPECTED = 0.99
+FEW_EXAMPLES = 200
+
+_EXPORT_WORDS = {"onnx": "ONNX export", "onnx-int8": "int8 ONNX"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What to think of a student, and which of the models to ship."""
+
+    kind: Kind
+    sentence: str
+    """One plain sentence, with its period."""
+    caveats: tuple[str, ...] = ()
+    """What weakens it; each a sentence with its period."""
+    recommended: str | None = None
+    """The name of the model to ship, or None where none of them is worth it."""
+
+
+def verdict(report: content.Report) -> Verdict:
+    """The verdict on a report, from its models' scores, sizes and latencies and from its floor."""
+    report = content.present(report)
+    floor = report.get("floor", {})
+    if floor.get("sufficient"):
+        return _floor_verdict(report, str(floor.get("text", "")))
+    teacher, student = content.model(report, "teacher"), content.model(report, "student")
+    if "score" not in student or "score" not in teacher:
+        return _unmeasured_verdict(report, student)
+    best = _best_baseline(report)
+    if best and student["score"] <= best["score"]:
+        return _below_floor_verdict(report, student, best)
+    lossy = _is_lossy(report, teacher["score"], student["score"])
+    pick = _fastest_faithful(report)
+    sentence = f"{_quality(report, teacher, student, lossy=lossy)}{_cost(teacher, student, pick)}."
+    return Verdict(
+        kind="lossy" if lossy else "ship",
+        sentence=sentence,
+        caveats=tuple(_caveats(report, teacher, student, pick)),
+        recommended=pick["name"],
+    )
+
+
+def _best_baseline(report: content.Report) -> dict[str, Any]:
+    """The baseline with the highest score, or an empty dict."""
+    scored = [m for m in report.get("models", []) if content.is_baseline(m["name"]) and "score" in m]
+    return max(scored, key=lambda model: model["score"], default={})
+
+
+def _fastest_faithful(report: content.Report) -> dict[str, Any]:
+    """The fastest of the student and its exports that keep the student's score; the student if none does.
+
+    An export without a score is faithful where it gives the student's answers on 99 % of the examples.
+    """
+    student = content.model(report, "student")
+    faithful = [student]
+    for name in content.EXPORTS:
+        export = content.model(report, name)
+        if export and _is_faithful(report, student, export):
+            faithful.append(export)
+    if not any("latency_ms" in model for model in faithful):
+        return min(faithful, key=lambda model: model.get("model_bytes", float("inf")))
+    return min(faithful, key=lambda model: model.get("latency_ms", float("inf")))
+
+
+def _is_faithful(report: content.Report, student: Mapping[str, Any], export: Mapping[str, Any]) -> bool:
+    if "score" not in export or "score" not in student:
+        return bool(export.get("agreement", 0) >= AGREEMENT_EXPECTED)
+    # A float difference that is exactly the tolerance must not depend on how it is rounded.
+    return bool(student["score"] - export["score"] <= LOSS_TOLERATED * _unit(report, student["score"]) + 1e-9)
+
+
+def _unit(report: content.Report, score: float) -> float:
+    return 1.0 if content.in_percent(report) else abs(score)
+
+
+def _is_lossy(report: content.Report, teacher: float, student: float) -> bool:
+    if student >= teacher:
+        return False
+    gain = _gain_kept(report, teacher, student)
+    if teacher <= 0 or student / teacher < QUALITY_KEPT:
+        return True
+    return gain is not None and gain < GAIN_KEPT
+
+
+def _gain_kept(report: content.Report, teacher: float, student: float) -> float | None:
+    """The share of the teacher's gain over the majority class that the student keeps, where there is one."""
+    majority = content.model(report, "majority").get("score")
+    if majority is None or teacher <= majority:
+        return None
+    return float((student - majority) / (teacher - majority))
+
+
+def _floor_verdict(report: content.Report, text: str) -> Verdict:
+    text = text.strip().rstrip(".")
+    if not text:
+        sentence = "No transformer is needed"
+    elif "no transformer is needed" in text.lower():
+        sentence = numbers.capital(text)
+    else:
+        sentence = f"No transformer is needed: {text}"
+    best = _best_baseline(report)
+    return Verdict(kind="floor", sentence=f"{sentence}.", recommended=best.get("name"))
+
+
+def _unmeasured_verdict(report: content.Report, student: Mapping[str, Any]) -> Verdict:
+    if "score" not in student:
+        return Verdict(
+            kind="unmeasured", sentence="The student's score was not measured, so there is no verdict."
+        )
+    score = numbers.score(student["score"], percent=content.in_percent(report))
+    sentence = f"The student's {content.metric(report)} is {score}; the teacher's was not measured."
+    return Verdict(kind="unmeasured", sentence=sentence)
+
+
+def _below_floor_verdict(
+    report: content.Report, student: Mapping[str, Any], best: Mapping[str, Any]
+) -> Verdict:
+    ours, floor = (numbers.score(m["score"], percent=content.in_percent(report)) for m in (student, best))
+    sentence = (
+        f"Do not ship this student: its {content.metric(report)} ({ours}) is no better "
+        f"than that of the baseline “{best['label']}” ({floor})."
+    )
+    return Verdict(
+        kind="below-floor",
+        sentence=sentence,
+        caveats=("More training time, more labelled examples or a larger student may change that.",),
+    )
+
+
+def _quality(
+    report: content.Report, teacher: Mapping[str, Any], student: Mapping[str, Any], *, lossy: bool
+) -> str:
+    percent, metric = content.in_percent(report), content.metric(report)
+    ours, theirs = (numbers.score(model["score"], percent=percent) for model in (student, teacher))
+    pair = f"({ours} against {theirs})"
+    if student["score"] >= teacher["score"]:
+        verb = "matches" if ours == theirs or not _apart(teacher, student) else "beats"
+        return f"The student {verb} the teacher's {metric} {pair}"
+    if lossy:
+        gap = numbers.score(teacher["score"] - student["score"], percent=percent)
+        points = f"{gap} points" if percent else gap
+        return f"The student loses {points} of the teacher's {metric} {pair}"
+    kept = numbers.percentage(student["score"] / teacher["score"], 1)
+    return f"The student keeps {kept} of the teacher's {metric} {pair}"
+
+
+def _apart(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> bool:
+    """Whether both intervals are known and do not overlap."""
+    theirs, ours = teacher.get("score_interval"), student.get("score_interval")
+    return bool(theirs and ours and (ours[0] > theirs[1] or theirs[0] > ours[1]))
+
+
+def _cost(teacher: Mapping[str, Any], student: Mapping[str, Any], pick: Mapping[str, Any]) -> str:
+    parts = ""
+    if "parameters" in student and teacher.get("parameters"):
+        share = student["parameters"] / teacher["parameters"]
+        parts = f" with {numbers.percentage(share)} of its parameters"
+    gain = pick.get("speedup")
+    if gain is None:
+        return parts
+    # "11.2x faster" is read as 11.2 times the teacher's speed; below 1.05 nobody would notice it.
+    speed = f"{numbers.speedup(gain)} faster" if gain >= 1.05 else f"no faster ({numbers.speedup(gain)})"
+    subject = (
+        f", and its {_EXPORT_WORDS[pick['name']]} answers"
+        if pick["name"] in _EXPORT_WORDS
+        else ", and answers"
+    )
+    return f"{parts}{subject} {speed}"
+
+
+def _caveats(
+    report: content.Report, teacher: Mapping[str, Any], student: Mapping[str, Any], pick: Mapping[str, Any]
+) -> list[str]:
+    found = [
+        _uncertainty(report, teacher, student),
+        _gain_caveat(report, teacher["score"], student["score"]),
+        _teacher_caveat(report, teacher),
+        _agreement_caveat(pick),
+        *(_export_caveat(report, student, name) for name in content.EXPORTS),
+    ]
+    return [caveat for caveat in found if caveat]
+
+
+def _uncertainty(report: content.Report, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:
+    examples = report.get("task", {}).get("test")
+    measured = f" on {examples:,} test examples" if examples else ""
+    known = "score_interval" in teacher and "score_interval" in student
+    if known and not _apart(teacher, student) and teacher["score"] != student["score"]:
+        return f"The two scores' intervals overlap{measured}: part of the difference may be chance."
+    if examples and examples < FEW_EXAMPLES:
+        return f"All scores come from {examples:,} test examples only: expect them to move."
+    return ""
+
+
+def _gain_caveat(report: content.Report, teacher: float, student: float) -> str:
+    gain = _gain_kept(report, teacher, student)
+    if gain is None or gain >= GAIN_KEPT:
+        return ""
+    return f"Of what the teacher gains over the majority class, the student keeps {numbers.percentage(gain)}."
+
+
+def _teacher_caveat(report: content.Report, teacher: Mapping[str, Any]) -> str:
+    best = _best_baseline(report)
+    if not best or teacher["score"] > best["score"]:
+        return ""
+    return (
+        f"The teacher itself is no better than the baseline “{best['label']}”: look at its fine-tuning first."
+    )
+
+
+def _agreement_caveat(pick: Mapping[str, Any]) -> str:
+    agreement = pick.get("agreement")
+    if agreement is None or agreement >= AGREEMENT_EXPECTED or pick["name"] not in _EXPORT_WORDS:
+        return ""
+    differs = numbers.percentage(1 - agreement, 1)
+    words = _EXPORT_WORDS[pick["name"]]
+    return f"The {words} gives another answer than the student on {differs} of the examples."
+
+
+def _export_caveat(report: content.Report, student: Mapping[str, Any], name: str) -> str:
+    export = content.model(report, name)
+    if "score" not in export or _is_faithful(report, student, export):
+        return ""
+    percent = content.in_percent(report)
+    gap = numbers.score(student["score"] - export["score"], percent=percent)
+    points = f"{gap} points" if percent else gap
+    return f"The {_EXPORT_WORDS[name]} loses {points} against the student, so it is not recommended."

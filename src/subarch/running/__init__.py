@@ -1,0 +1,1 @@
+"""Where it runs: executors, the wall-clock budget, interrupts, and what machine this is."""

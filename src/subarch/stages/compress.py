@@ -1,0 +1,196 @@
+"""The main job: a teacher and a task in; a smaller, faster student out, with the report that says what it is worth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from subarch.arch.pretrained import resolve
+from subarch.errors import BudgetError, ConfigError
+from subarch.running.budget import Budget, parse_duration
+from subarch.stages.candidates import ExtractConfig
+from subarch.stages.deliver import DeliverConfig, deliver
+from subarch.stages.extract import extract
+from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
+from subarch.stages.inputs import DataConfig, ModelFolder, load_data
+from subarch.stages.output import OutputFolder, Result, claim
+from subarch.stages.session import Session
+from subarch.tasks.base import TaskData
+from subarch.training.loop import LoopConfig
+from subarch.arch.space import SpaceConfig
+
+SHARES = {"finetune": 0.33, "extract": 0.17, "distil": 0.36, "deliver": 0.14}
+"""Of the budget; what a stage leaves, the later ones get."""
+LEAST_SECONDS = 45.0
+"""Below this no budget can hold: reading, exporting and timing alone take about as long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """The search for an architecture, as in `extract`."""
+
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    epsilon: int | None = None
+    candidates: int = 12
+    steps: int = 40
+    error: str = "kl"
+    """As in `extract`; KL by default, since the teacher's entropy would hide what tells good candidates apart."""
+    error_examples: int = 512
+    learning_rate: float = 2e-4
+    batch_size: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressConfig:
+    """What to compress for what."""
+
+    teacher: str
+    """Folder or Hub id of the encoder, fine-tuned or not."""
+    out: Path
+    """Folder for everything that comes of it."""
+    data: DataConfig
+    budget: str | None = None
+    """Wall-clock promise such as 10m; without one, the steps of the recipe decide."""
+    seed: int = 0
+    max_length: int = 128
+    """Longest input in tokens."""
+    finetune: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=5e-5, epochs=4.0))
+    """How the teacher is fine-tuned, if it is not yet."""
+    extract: SearchConfig = field(default_factory=SearchConfig)
+    distil: LoopConfig = field(
+        default_factory=lambda: LoopConfig(learning_rate=2e-4, epochs=12.0, evaluations=12)
+    )
+    """How the student is distilled."""
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    deliver: DeliverConfig = field(default_factory=DeliverConfig)
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and parse_duration(self.budget) < LEAST_SECONDS:
+            raise BudgetError(
+                f"the budget is {self.budget}, too short for one step of each stage: expected at least "
+                f"{LEAST_SECONDS:.0f}s",
+                "give a longer --budget, or a recipe with fixed steps and no budget",
+            )
+
+
+def compress(
+    config: CompressConfig, session: Session | None = None, *, started: float | None = None
+) -> Result:
+    """Fine-tune the teacher if need be, extract, distil, evaluate, export, time, report.
+
+    Args:
+        config: What to do.
+        session: Where it is recorded and reported.
+        started: `time.monotonic()` from which the budget counts; now by default.
+
+    Returns:
+        Metrics as in the contract: `teacher`, `student`, `exports`, `baselines`; files: the folders `teacher`,
+        `student`, `export`, and `report.html`, `report.md`.
+
+    Raises:
+        UserError: Data, teacher or output folder that cannot be used, or a budget too short.
+        InterruptedRun: Stopped by the user, after saving.
+    """
+    session = session or Session()
+    begun = time.monotonic() if started is None else started
+    data = load_data(config.data)
+    teacher = ModelFolder.of(config.teacher)
+    _check(config, teacher, data)
+    with claim(config.out, "compress", config, data.fingerprint) as folder:
+        if folder.result is not None:
+            return folder.result
+        total = None if config.budget is None else parse_duration(config.budget) - (time.monotonic() - begun)
+        budget = Budget(total, SHARES)
+        with session.record.start(
+            "compress",
+            name=f"compress {data.task.name}",
+            config=folder.config,
+            parent=session.parent,
+            run_id=folder.run_id,
+        ) as run:
+            folder.began(run.run_id)
+            stages = _train_stages(config, session, (budget, run.run_id), teacher, data)
+            with budget.stage("deliver") as deadline:
+                inside = session.inside(run.run_id, deadline)
+                outcome = deliver(config, folder.path, data, stages, inside)
+            run.log(outcome.flat, step=0)
+            for name in ("report.html", "report.md"):
+                run.artifact(folder.path / name)
+            return _finish(folder, outcome.metrics, run.run_id, time.monotonic() - begun)
+
+
+def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> None:
+    """What can be refused at once is refused before anything is written."""
+    if Path(config.teacher).is_dir() and config.out.resolve() == Path(config.teacher).resolve():
+        raise ConfigError(f"--out {config.out} is the teacher's own folder", "choose another --out")
+    resolve(teacher.path)
+    teacher.encode(data.test.take(range(1)), config.max_length)  # type: ignore[arg-type]
+
+
+def _train_stages(
+    config: CompressConfig,
+    session: Session,
+    time_and_parent: tuple[Budget, str | None],
+    teacher: ModelFolder,
+    data: TaskData,
+) -> dict[str, Result]:
+    budget, parent = time_and_parent
+    results: dict[str, Result] = {}
+    teacher_path = str(config.out / "teacher")
+    if teacher.answers(data.task):
+        budget.skip("finetune")
+        teacher_path = config.teacher
+    else:
+        settings = FinetuneConfig(
+            model=config.teacher,
+            out=config.out / "teacher",
+            data=config.data,
+            seed=config.seed,
+            max_length=config.max_length,
+            loop=config.finetune,
+        )
+        with budget.stage("finetune") as deadline:
+            results["finetune"] = finetune(settings, session.inside(parent, deadline))
+    search = config.extract
+    with budget.stage("extract") as deadline:
+        results["extract"] = extract(
+            ExtractConfig(
+                teacher=teacher_path,
+                out=config.out / "extract",
+                data=config.data,
+                seed=config.seed,
+                max_length=config.max_length,
+                space=search.space,
+                epsilon=search.epsilon,
+                candidates=search.candidates,
+                steps=search.steps,
+                error=search.error,  # type: ignore[arg-type]
+                error_examples=search.error_examples,
+                loop=LoopConfig(
+                    learning_rate=search.learning_rate, batch_size=search.batch_size, evaluations=1
+                ),
+            ),
+            session.inside(parent, deadline),
+        )
+    student = FinetuneConfig(
+        model=str(config.out / "extract" / "student"),
+        out=config.out / "student",
+        teacher=teacher_path,
+        data=config.data,
+        seed=config.seed,
+        max_length=config.max_length,
+        loop=config.distil,
+        distillation=config.distillation,
+    )
+    with budget.stage("distil") as deadline:
+        results["distil"] = finetune(student, session.inside(parent, deadline))
+    return results
+
+
+def _finish(folder: OutputFolder, metrics: dict[str, object], run_id: str | None, seconds: float) -> Result:
+    names = {"student": "student", "export": "export", "report": "report.html", "report_md": "report.md"}
+    artifacts = {name: folder.path / path for name, path in names.items()}
+    if (folder.path / "teacher").exists():
+        artifacts["teacher"] = folder.path / "teacher"
+    return folder.finish(metrics, artifacts, run_id, seconds)

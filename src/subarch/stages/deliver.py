@@ -1,0 +1,272 @@
+"""The last part of `compress`: evaluate, export, time everything in turn, and write the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from subarch.arch.costs import parameters
+from subarch.deploy.timing import Latency
+from subarch.report.html import render_html
+from subarch.report.markdown import render_markdown
+from subarch.running.machine import describe_machine
+from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, evaluate, scores
+from subarch.stages.export import ExportConfig, export, load_lines
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_over_lengths
+from subarch.stages.output import Result, plain
+from subarch.stages.session import Session, seconds_left
+from subarch.storage import folder_bytes, replacing_file
+from subarch.tasks.base import TaskData
+from subarch.tasks.baselines import Baseline, majority, tfidf
+from subarch.tracking.record import Record
+
+if TYPE_CHECKING:
+    from subarch.stages.compress import CompressConfig
+
+CURVE_POINTS = 200
+LABELS = {
+    "teacher": "Teacher (PyTorch fp32)",
+    "student": "Student (PyTorch fp32)",
+    "onnx": "Student (ONNX fp32)",
+    "onnx-int8": "Student (ONNX int8)",
+    "majority": "Most frequent answer",
+    "tfidf": "tf-idf + linear model",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliverConfig:
+    """How the result is measured."""
+
+    threads: int | None = None
+    """Threads of every runtime; all that this process may use by default."""
+    requests: int = 12
+    """Test examples that are timed, one at a time."""
+    repeats: int = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What `compress` puts into its `result.json`, and the same as flat numbers for the record."""
+
+    metrics: dict[str, Any]
+    flat: dict[str, float] = field(default_factory=dict)
+
+
+def deliver(
+    config: CompressConfig, out: Path, data: TaskData, stages: Mapping[str, Result], session: Session
+) -> Delivery:
+    """Evaluate, export and time teacher, student, exports and baselines on the test split; write the reports."""
+    export(ExportConfig(model=str(out / "student"), out=out / "export", seed=config.seed), session)
+    folders = {
+        "teacher": Path(stages["distil"].config["teacher"]),
+        "student": out / "student",
+        "onnx": out / "export" / "onnx",
+        "onnx-int8": out / "export" / "onnx-int8",
+    }
+    models = {name: ModelFolder.of_any(str(folder)) for name, folder in folders.items()}
+    rows = {name: _row_of_model(config, out, name, model, session) for name, model in models.items()}
+    baselines = {"majority": majority(data), "tfidf": tfidf(data)}
+    for name, baseline in baselines.items():
+        rows[name] = _row_of_baseline(data, baseline, config.seed)
+    if data.task.kind == "classification":
+        for name in ("onnx", "onnx-int8"):
+            rows[name]["agreement"] = _agreement(out / "evaluation", "student", name)
+    session.tell("phase", name="timing", detail="all in turn")
+    _add_latencies(rows, _time(config, data, models, baselines, session))
+    metrics = _metrics(rows) | {"main_metric": data.task.main_metric, "floor": floor_verdict(rows)}
+    report = _report(config, out, data, (stages, rows), session.record)
+    for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
+        with replacing_file(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    flat = {
+        f"{name}.{key}": value
+        for name, row in rows.items()
+        for key, value in row.items()
+        if _is_number(value)
+    }
+    return Delivery(metrics=metrics, flat=flat)
+
+
+def _row_of_model(
+    config: CompressConfig, out: Path, name: str, model: ModelFolder, session: Session
+) -> dict[str, Any]:
+    session.tell("phase", name="evaluating", detail=name)
+    settings = EvaluateConfig(
+        model=str(model.path),
+        out=out / "evaluation" / name,
+        data=config.data,
+        max_length=config.max_length,
+        seed=config.seed,
+    )
+    result = evaluate(settings, session)
+    main = next(key for key in result.metrics["intervals"] if result.metrics[key] == result.metrics["score"])
+    count = parameters(model.architecture, "sequence-classification", len(model.labels))
+    weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx")]
+    return {
+        "score": result.metrics["score"],
+        "score_interval": result.metrics["intervals"][main],
+        "parameters": count.total,
+        "encoder_parameters": count.encoder,
+        "model_bytes": sum(folder_bytes(file) for file in weights if "checkpoint" not in file.name),
+    }
+
+
+def _agreement(folder: Path, one: str, other: str) -> float:
+    """Share of test examples on which two models give the same answer."""
+    first, second = (pq.read_table(folder / name / PREDICTIONS, columns=["prediction"]) for name in (one, other))
+    return float(np.mean(first["prediction"].to_numpy() == second["prediction"].to_numpy()))
+
+
+def _row_of_baseline(data: TaskData, baseline: Baseline, seed: int) -> dict[str, Any]:
+    found = scores(data.task, baseline.predictions, data.test, seed)
+    interval = found["intervals"][data.task.main_metric]
+    return {"score": found["score"], "score_interval": interval, "parameters": baseline.parameters}
+
+
+def _time(
+    config: CompressConfig,
+    data: TaskData,
+    models: Mapping[str, ModelFolder],
+    baselines: Mapping[str, Baseline],
+    session: Session,
+) -> dict[str, Latency]:
+    settings = config.deliver
+    threads = settings.threads or int(describe_machine()["threads"])
+    sample = spread_over_lengths(data.test, settings.requests)
+    contestants: dict[str, tuple[Any, list[Any]]] = {
+        name: contestant(model, sample, threads, config.max_length) for name, model in models.items()
+    }
+    pairs = sample.pairs or [None] * len(sample)
+    texts = list(zip(sample.texts, pairs, strict=True))
+    for name, baseline in baselines.items():
+        contestants[name] = (lambda request, answer=baseline.predict_one: answer(*request), texts)
+    limit = seconds_left(session.deadline)
+    return in_turn(contestants, threads, settings.repeats, None if limit is None else max(2.0, limit - 3.0))
+
+
+def _add_latencies(rows: dict[str, dict[str, Any]], latencies: Mapping[str, Latency]) -> None:
+    for name, latency in latencies.items():
+        rows[name] |= latency_numbers(latency, latencies["teacher"])
+
+
+def _metrics(rows: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    wanted = ("score", "parameters", "encoder_parameters", "model_bytes", "latency_ms", "speedup")
+    wanted += ("score_interval", "latency_ms_low", "latency_ms_high", "agreement")
+    short = {
+        name: {key: row[key] for key in wanted if row.get(key) is not None} for name, row in rows.items()
+    }
+    return {
+        "teacher": short["teacher"],
+        "student": short["student"],
+        "exports": {name: short[name] for name in ("onnx", "onnx-int8")},
+        "baselines": {name: short[name] for name in ("majority", "tfidf")},
+    }
+
+
+def _report(
+    config: CompressConfig,
+    out: Path,
+    data: TaskData,
+    found: tuple[Mapping[str, Result], Mapping[str, dict[str, Any]]],
+    record: Record,
+) -> dict[str, Any]:
+    stages, rows = found
+    task, search = data.task, stages["extract"].metrics
+    machine = describe_machine()
+    paths = {"student": "student", "onnx": "export/onnx", "onnx-int8": "export/onnx-int8"}
+    teacher = ModelFolder.of(stages["distil"].config["teacher"]).architecture
+    return {
+        "title": f"{task.name}: {Path(config.teacher).name} → student",
+        "task": {
+            "name": task.name,
+            "kind": task.kind,
+            "main_metric": task.main_metric,
+            "labels": list(task.labels),
+            "train": len(data.train),
+            "validation": len(data.validation),
+            "test": len(data.test),
+            "notes": list(data.notes),
+        },
+        "models": [
+            {"name": name, "label": LABELS[name], "path": paths.get(name), **row}
+            for name, row in rows.items()
+        ],
+        "architectures": {
+            "teacher": teacher.to_json(),
+            "student": search["candidates"][search["chosen"]]["architecture"],
+        },
+        "candidates": [
+            {
+                **candidate,
+                "chosen": index == search["chosen"],
+                "on_front": index in search["front"],
+                "tied": index in search["tied"],
+            }
+            for index, candidate in enumerate(search["candidates"])
+        ],
+        "maximum_point": search["maximum_point"],
+        "error_name": _error_name(stages["extract"].config["error"], task.kind),
+        "curves": {
+            name: _curve(record, stages[name].run_id) for name in ("finetune", "distil") if name in stages
+        },
+        "stages": [
+            {"name": name, "seconds": result.seconds, "reused": result.reused}
+            for name, result in stages.items()
+        ],
+        "load": {
+            name: load_lines(name, out / path, task.labels) for name, path in paths.items() if name != "onnx"
+        },
+        "config": plain(config),
+        "environment": {
+            **{key: machine[key] for key in ("cpu", "threads", "python")},
+            "torch": torch.__version__,
+            "transformers": version("transformers"),
+            "subarch": version("subarch"),
+        },
+        "floor": floor_verdict(rows),
+    }
+
+
+def floor_verdict(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Whether tf-idf with a linear model is enough: as good as the student, as far as the test set can tell, and
+    within 3 % of the teacher."""
+    floor, student, teacher = rows["tfidf"], rows["student"], rows["teacher"]
+    enough = floor["score"] >= student["score_interval"][0] and floor["score"] >= 0.97 * teacher["score"]
+    text = (
+        f"tf-idf with a linear model reaches {floor['score']:.3f} where the student reaches {student['score']:.3f} "
+        f"and the teacher {teacher['score']:.3f}: no transformer is needed"
+    )
+    return {"sufficient": bool(enough), "text": text if enough else ""}
+
+
+def _error_name(name: str, kind: str) -> str:
+    if kind == "regression":
+        return "squared distance from the teacher, in units of its variance"
+    return {"kl": "KL divergence from the teacher (nats)"}.get(name, "cross-entropy to the teacher (nats)")
+
+
+def _curve(record: Record, run_id: str | None) -> list[dict[str, Any]]:
+    """Loss and validation score by step, thinned to what a plot can show."""
+    if run_id is None:
+        return []
+    points: dict[int, dict[str, Any]] = {}
+    losses = record.history(run_id, "loss")
+    stride = max(1, len(losses) // CURVE_POINTS)
+    for step, value in losses[::stride]:
+        points.setdefault(step, {"step": step})["loss"] = value
+    for step, value in record.history(run_id, "score"):
+        points.setdefault(step, {"step": step})["score"] = value
+    return [points[step] for step in sorted(points)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,144 @@
+"""Export a trained model to ONNX, in fp32 or int8, and check that the export agrees with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from subarch.arch.pretrained import load_classifier
+from subarch.deploy.onnx_export import INPUTS, export_onnx, quantize_int8, require_onnx
+from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, TorchRuntime
+from subarch.errors import SubarchError
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.output import Result, claim
+from subarch.stages.session import Session
+from subarch.storage import folder_bytes
+
+Format = Literal["onnx", "onnx-int8"]
+TOLERANCE = 1e-3
+"""Largest difference of an fp32 export's logits from PyTorch's, relative to the logits' spread."""
+CHECK_LENGTHS = (3, 8, 17, 32, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What to export."""
+
+    model: str
+    """Folder or Hub id of a sequence classifier."""
+    out: Path
+    """The model goes to a folder for each format in here."""
+    formats: tuple[Format, ...] = ("onnx", "onnx-int8")
+    seed: int = 0
+    """Of the inputs on which exports are checked."""
+
+
+def export(config: ExportConfig, session: Session | None = None) -> Result:
+    """Write each format to its folder, with the tokenizer and the config beside it.
+
+    Returns:
+        Metrics by format: `max_difference` of the logits, relative to their spread, `agreement` (share of equal
+        answers) on random inputs of several lengths, `model_bytes`.
+
+    Raises:
+        UserError: A model or an output folder that cannot be used.
+        MissingExtraError: The extra `onnx` is not installed.
+        SubarchError: An fp32 export does not agree with PyTorch.
+    """
+    require_onnx()
+    session = session or Session()
+    model = ModelFolder.of(config.model)
+    with claim(config.out, "export", config) as folder:
+        if folder.result is not None:
+            return folder.result
+        with session.record.start(
+            "export", name="export", config=folder.config, parent=session.parent, run_id=folder.run_id
+        ) as run:
+            folder.began(run.run_id)
+            started = time.monotonic()
+            metrics = _export_all(config, session, model)
+            for name, numbers in metrics.items():
+                run.log({f"{name}.{key}": value for key, value in numbers.items()}, step=0)
+            artifacts = {name: config.out / name for name in config.formats}
+            return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
+
+
+def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> dict[str, dict[str, float]]:
+    classifier = load_classifier(model.path, attn_implementation="sdpa").eval()
+    names = tuple(name for name in INPUTS if name in model.tokenizer.model_input_names)
+    inputs = _random_inputs(names, model.architecture.vocab_size, config.seed)
+    expected = [TorchRuntime(classifier)(arrays) for arrays in inputs]
+    plain = config.out / "onnx" / ONNX_FILE
+    session.tell("phase", name="exporting", detail="onnx")
+    export_onnx(classifier, names, plain)
+    metrics = {}
+    for name in config.formats:
+        target = config.out / name / ONNX_FILE
+        if name == "onnx-int8":
+            session.tell("phase", name="exporting", detail=name)
+            quantize_int8(plain, target)
+        _copy_companions(model, target.parent)
+        outputs = [OnnxRuntime(target, threads=1)(arrays) for arrays in inputs]
+        metrics[name] = _agreement(expected, outputs) | {"model_bytes": folder_bytes(target)}
+        if name == "onnx" and metrics[name]["max_difference"] > TOLERANCE:
+            raise SubarchError(
+                f"the ONNX export differs from PyTorch by {metrics[name]['max_difference']:.2g}, expected at most "
+                f"{TOLERANCE}",
+                "report this with the model's config.json",
+            )
+    if "onnx" not in config.formats:
+        plain.unlink()
+        plain.parent.rmdir()
+    return metrics
+
+
+def _random_inputs(names: Sequence[str], vocab_size: int, seed: int) -> list[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    inputs = []
+    for length in CHECK_LENGTHS:
+        ids = rng.integers(0, vocab_size, size=(4, length))
+        mask = (np.arange(length) < rng.integers(1, length + 1, size=(4, 1))).astype(np.int64)
+        arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        inputs.append({name: arrays[name] for name in names})
+    return inputs
+
+
+def _agreement(expected: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
+    wanted, got = np.concatenate(expected), np.concatenate(found)
+    spread = float(wanted.std()) or 1.0
+    same = (
+        wanted.argmax(1) == got.argmax(1)
+        if wanted.shape[1] > 1
+        else np.abs(wanted - got)[:, 0] < 0.1 * spread
+    )
+    return {"max_difference": float(np.abs(wanted - got).max()) / spread, "agreement": float(same.mean())}
+
+
+def _copy_companions(model: ModelFolder, folder: Path) -> None:
+    """Config and tokenizer beside the graph: all that a service needs."""
+    model.tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_bytes((model.path / "config.json").read_bytes())
+
+
+def load_lines(format_: str, folder: Path, labels: Sequence[str]) -> str:
+    """The lines of Python that load an export and answer one sentence."""
+    if format_ == "student":
+        return (
+            "from transformers import pipeline\n"
+            f'classify = pipeline("text-classification", model="{folder}")\n'
+            'print(classify("a sentence"))'
+        )
+    answer = "session.run(None, inputs)[0].argmax(1)" if labels else "session.run(None, inputs)[0]"
+    return (
+        "import numpy as np, onnxruntime; from tokenizers import Tokenizer\n"
+        f'tokenizer, session = Tokenizer.from_file("{folder}/tokenizer.json"), '
+        f'onnxruntime.InferenceSession("{folder}/model.onnx")\n'
+        'encoding = tokenizer.encode("a sentence"); inputs = {i.name: np.array([{"input_ids": encoding.ids, '
+        '"attention_mask": encoding.attention_mask, "token_type_ids": encoding.type_ids}[i.name]]) '
+        f"for i in session.get_inputs()}}; print({answer})"
+    )

@@ -1,0 +1,171 @@
+"""Extract an architecture: the FPTAS over a space around the teacher, with the task's own surrogate error.
+
+Differences from Bort's search, all on purpose: candidates start from the teacher's weights instead of noise, they
+train with AdamW (which the paper allows), the error is taken on the task, and only î of PyTorch on this machine is
+measured. The algorithm itself is optimize/fptas.py.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from subarch.arch.architecture import Architecture
+from subarch.arch.costs import parameters
+from subarch.arch.space import space_around
+from subarch.errors import BudgetError, InterruptedRun
+from subarch.optimize import fptas
+from subarch.stages.candidates import ExtractConfig, Workshop, open_workshop
+from subarch.stages.inputs import ModelFolder, aligned, load_data
+from subarch.stages.output import OutputFolder, Result, claim
+from subarch.stages.session import Session, seconds_left
+from subarch.storage import read_json, write_json
+from subarch.tracking.record import Run
+
+
+def extract(config: ExtractConfig, session: Session | None = None) -> Result:
+    """Choose the architecture with the largest W-coefficient, and leave a student that inherits from the teacher.
+
+    Returns:
+        Metrics: `maximum_point`, `candidates` (with parameters, latency_ms, error, error_interval, w), `chosen`,
+        `tied`, `front`; files: `architecture.json` and the folder `student` (inherited, not yet distilled).
+
+    Raises:
+        UserError: Data, teacher, space or output folder that cannot be used.
+        InterruptedRun: Stopped by the user; finished candidates are kept.
+    """
+    session = session or Session()
+    data = load_data(config.data)
+    teacher = ModelFolder.of(config.teacher)
+    teacher.require_answers(data.task)
+    data = aligned(data, teacher)
+    with claim(config.out, "extract", config, data.fingerprint) as folder:
+        if folder.result is not None:
+            return folder.result
+        with session.record.start(
+            "extract",
+            name=f"extract {data.task.name}",
+            config=folder.config,
+            parent=session.parent,
+            run_id=folder.run_id,
+        ) as run:
+            folder.began(run.run_id)
+            started = time.monotonic()
+            session.tell("phase", name="weighing the teacher's parts")
+            workshop = open_workshop(config, data, teacher, folder.path)
+            extraction, maximum_point = _search(config, session, workshop, folder)
+            chosen = extraction.trials[extraction.chosen].candidate
+            workshop.save_student(chosen, folder.path / "student")
+            write_json(folder.path / "architecture.json", chosen.to_json())
+            metrics = _metrics(extraction, maximum_point)
+            _record_trials(session, run, metrics)
+            artifacts = {
+                "architecture": folder.path / "architecture.json",
+                "student": folder.path / "student",
+            }
+            return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
+
+
+def _search(
+    config: ExtractConfig, session: Session, workshop: Workshop, folder: OutputFolder
+) -> tuple[fptas.Extraction[Architecture], fptas.Cost]:
+    space = space_around(workshop.teacher.architecture, config.space, workshop.vocab_size)
+    plan_file = folder.path / "plan.json"
+    if not plan_file.exists():
+        write_json(plan_file, _plan(config, session, workshop, space))
+    plan = read_json(plan_file)
+    candidates = [Architecture.from_json(value) for value in plan["candidates"]]
+    maximum_point = fptas.Cost(**plan["maximum_point"])
+    costs = {c: fptas.Cost(**cost) for c, cost in zip(candidates, plan["costs"], strict=True)}
+    session.tell("candidates", total=len(candidates))
+
+    def measure(item: tuple[Architecture, int]) -> fptas.Measured:
+        candidate, _ = item
+        file = folder.path / "candidates" / f"{candidates.index(candidate):03d}.json"
+        if not file.exists():
+            error, interval = workshop.error_of(candidate)
+            write_json(file, {"error": error, "error_interval": interval})
+        found = read_json(file)
+        low, high = found["error_interval"]
+        return fptas.Measured(cost=costs[candidate], error=found["error"], error_interval=(low, high))
+
+    def run(function: Any, work: Iterable[Any]) -> Iterator[Any]:
+        return _run_candidates(session, function, work)
+
+    return fptas.extract(candidates, maximum_point, measure, run=run), maximum_point
+
+
+def _run_candidates(session: Session, function: Any, work: Iterable[Any]) -> Iterator[Any]:
+    """Hand the candidates to the executor; out of time, the rest is left out, but never the first."""
+    done = 0
+    for outcome in session.executor.map(function, work):
+        yield outcome.item, outcome.result()
+        done += 1
+        session.tell("candidate", done=done)
+        if session.stop_requested():
+            raise InterruptedRun(f"interrupted after {done} candidates, saved", "the same command resumes")
+        if session.deadline.expired:
+            return
+
+
+def _plan(
+    config: ExtractConfig, session: Session, workshop: Workshop, space: list[Architecture]
+) -> dict[str, Any]:
+    """Which candidates, and what they cost; written once, so that a resumed run measures nothing twice."""
+    epsilon = config.epsilon or math.ceil(len(space) / config.candidates)
+    remaining = seconds_left(session.deadline)
+    if config.epsilon is None and remaining is not None:
+        started = time.monotonic()
+        workshop.error_of(space[-1], steps=3)
+        each = (time.monotonic() - started) * (config.steps + 4) / 7
+        affordable = max(1, int(0.8 * remaining / each))
+        if remaining <= 0:
+            raise BudgetError("the budget was spent before the first candidate", "give a longer --budget")
+        epsilon = max(epsilon, math.ceil(len(space) / affordable))
+    candidates = fptas.every_epsilon(space, lambda a: parameters(a).total, min(epsilon, len(space)))
+    session.tell("phase", name="timing candidates")
+    teacher_ms, latencies = workshop.latencies(candidates)
+    teacher = workshop.teacher.architecture
+    return {
+        "space": len(space),
+        "epsilon": epsilon,
+        "maximum_point": {"parameters": parameters(teacher).total, "latency_ms": teacher_ms},
+        "candidates": [candidate.to_json() for candidate in candidates],
+        "costs": [
+            {"parameters": parameters(c).total, "latency_ms": ms}
+            for c, ms in zip(candidates, latencies, strict=True)
+        ],
+    }
+
+
+def _metrics(extraction: fptas.Extraction[Architecture], maximum_point: fptas.Cost) -> dict[str, Any]:
+    candidates = [
+        {
+            "architecture": trial.candidate.to_json(),
+            "parameters": trial.measured.cost.parameters,
+            "latency_ms": trial.measured.cost.latency_ms,
+            "error": trial.measured.error,
+            "error_interval": list(trial.measured.error_interval),
+            "w": trial.w,
+        }
+        for trial in extraction.trials
+    ]
+    return {
+        "maximum_point": {"parameters": maximum_point.parameters, "latency_ms": maximum_point.latency_ms},
+        "candidates": candidates,
+        "chosen": extraction.chosen,
+        "tied": list(extraction.tied),
+        "front": list(extraction.front),
+    }
+
+
+def _record_trials(session: Session, run: Run, metrics: dict[str, Any]) -> None:
+    for index, candidate in enumerate(metrics["candidates"]):
+        numbers = {key: candidate[key] for key in ("parameters", "latency_ms", "error", "w")}
+        with session.record.start(
+            "candidate", name=f"candidate {index}", config=candidate["architecture"], parent=run.run_id
+        ) as child:
+            child.log(numbers, step=0)
+    run.log({"chosen_w": metrics["candidates"][metrics["chosen"]]["w"]}, step=0)

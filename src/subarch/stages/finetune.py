@@ -1,0 +1,190 @@
+"""Fine-tune a model on a task; with a teacher, distil the teacher's answers into it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from subarch.errors import BudgetError, ConfigError
+from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
+from subarch.stages.output import OutputFolder, Result, claim
+from subarch.stages.session import Session, seconds_left
+from subarch.storage import replacing_folder
+from subarch.tasks.base import Task, TaskData
+from subarch.tasks.metrics import METRICS
+from subarch.training.classifier import TeacherOutputs, loss_for, scorer, training_batches
+from subarch.training.loop import LoopConfig, LoopContext, TrainResult, train
+
+CHECKPOINT = "checkpoint.safetensors"
+TEACHER_OUTPUTS = "teacher_outputs.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """How a student learns from its teacher."""
+
+    weight: float = 0.9
+    """Weight of imitating the teacher; the rest is the task's own loss."""
+    temperature: float = 2.0
+    """Softens both distributions."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise ConfigError(f"weight is {self.weight}, expected a share from 0 to 1")
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature is {self.temperature}, expected a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """What to fine-tune on what."""
+
+    model: str
+    """Folder or Hub id of the model to train."""
+    out: Path
+    """Folder for the trained model."""
+    teacher: str | None = None
+    """Folder or Hub id of a model that already answers the task; then its answers are distilled."""
+    data: DataConfig
+    seed: int = 0
+    max_length: int = 128
+    """Longest input in tokens."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+
+
+def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
+    """Train the model and leave it in `config.out` as an ordinary Hugging Face folder.
+
+    Returns:
+        Metrics: `score` (the task's main metric on validation data, which selected the weights), `steps`, `seconds`.
+
+    Raises:
+        UserError: Data, a model or an output folder that cannot be used.
+        InterruptedRun: Stopped by the user, after saving.
+    """
+    session = session or Session()
+    data = load_data(config.data)
+    model = ModelFolder.of(config.model)
+    teacher = ModelFolder.of(config.teacher) if config.teacher else None
+    if teacher is not None:
+        teacher.require_answers(data.task)
+        data = aligned(data, teacher)
+    else:
+        data = aligned(data, model)
+    with claim(config.out, "finetune", config, data.fingerprint) as folder:
+        if folder.result is not None:
+            return folder.result
+        name = f"{'distil' if teacher else 'finetune'} {data.task.name}"
+        with session.record.start(
+            "finetune", name=name, config=folder.config, parent=session.parent, run_id=folder.run_id
+        ) as run:
+            folder.began(run.run_id)
+            started = time.monotonic()
+            outcome, trained = _train(config, session, (data, model, teacher), session.recording(run, name))
+            save_model(folder.path, trained, model, data.task)
+            metrics = _metrics(outcome, data.task)
+            run.log({"validation_score": metrics["score"]}, step=outcome.steps)
+            result = _finish(folder, metrics, run.run_id, time.monotonic() - started)
+    return result
+
+
+def _train(
+    config: FinetuneConfig,
+    session: Session,
+    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    on_event: Any,
+) -> tuple[TrainResult, PreTrainedModel]:
+    data, model, teacher = inputs
+    session.tell("phase", name="reading", detail=f"{len(data.train):,} examples")
+    encoded = model.encode(data.train, config.max_length)
+    outputs = None
+    if teacher is not None:
+        outputs = TeacherOutputs(
+            teacher=teacher.classifier(data.task),
+            data=teacher.encode(data.train, config.max_length),
+            path=config.out / TEACHER_OUTPUTS,
+        )
+    classifier = fresh_classifier(model, data, config.seed)
+    if seconds_left(session.deadline) == 0:
+        raise BudgetError("the budget was spent before the first training step", "give a longer --budget")
+    context = LoopContext(
+        seed=config.seed,
+        checkpoint=config.out / CHECKPOINT,
+        seconds=seconds_left(session.deadline),
+        on_event=on_event,
+        stop_requested=session.stop_requested,
+        before_save=outputs.save if outputs else lambda: None,
+    )
+    assert data.train.labels is not None
+    settings = config.distillation
+    loss = loss_for(
+        data.task,
+        data.train.labels,
+        weight=settings.weight if outputs else None,
+        temperature=settings.temperature,
+    )
+    batches = training_batches(encoded, batch_size=config.loop.batch_size, seed=config.seed, teacher=outputs)
+    validation = model.encode(data.validation, config.max_length)
+    result = train(
+        classifier, batches, loss, config=config.loop, context=context, evaluate=scorer(data.task, validation)
+    )
+    return result, classifier
+
+
+def fresh_classifier(model: ModelFolder, data: TaskData, seed: int) -> PreTrainedModel:
+    """The classifier of a folder; a head that it lacks is drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = model.classifier(data.task)
+    if data.task.kind == "regression" and not model.answers(data.task) and data.train.labels is not None:
+        # Starting at the mean answer spares the first epochs the climb towards it.
+        last = [module for module in classifier.modules() if isinstance(module, torch.nn.Linear)][-1]
+        with torch.no_grad():
+            last.bias.fill_(float(data.train.labels.mean()))
+    return classifier
+
+
+def save_model(path: Path, classifier: PreTrainedModel, source: ModelFolder, task: Task) -> None:
+    """Write model, tokenizer and a model card; files appear whole or not at all."""
+    with replacing_folder(path / "model.partial") as temporary:
+        classifier.to("cpu").save_pretrained(temporary)
+        source.tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(_card(path.name, task), encoding="utf-8")
+    # config.json last: without it the folder is no model.
+    for file in sorted((path / "model.partial").iterdir(), key=lambda file: file.name == "config.json"):
+        file.replace(path / file.name)
+    (path / "model.partial").rmdir()
+
+
+def _card(name: str, task: Task) -> str:
+    labels = f"Labels: {', '.join(task.labels)}." if task.labels else "One real-valued output."
+    return (
+        f"---\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n\n# {name}\n\n"
+        f"A model for the task {task.name}, trained by subarch. {labels}\n\n"
+        "```python\nfrom transformers import pipeline\n"
+        'classify = pipeline("text-classification", model="PATH_OF_THIS_FOLDER")\n```\n'
+    )
+
+
+def _metrics(outcome: TrainResult, task: Task) -> dict[str, Any]:
+    sign = 1.0 if METRICS[task.main_metric].higher_is_better else -1.0
+    score = None if outcome.best_score is None else sign * outcome.best_score
+    return {
+        "score": score,
+        "steps": outcome.steps,
+        "best_step": outcome.best_step,
+        "seconds": outcome.seconds,
+    }
+
+
+def _finish(folder: OutputFolder, metrics: dict[str, Any], run_id: str | None, seconds: float) -> Result:
+    result = folder.finish(metrics, {"model": folder.path / "model.safetensors"}, run_id, seconds)
+    # Only now: with `result.json` written, nothing will ask for the checkpoint again.
+    (folder.path / CHECKPOINT).unlink(missing_ok=True)
+    return result

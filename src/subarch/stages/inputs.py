@@ -1,0 +1,182 @@
+"""What a stage reads: the task's data, and a model with its tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from subarch.arch.architecture import Architecture
+from subarch.arch.pretrained import has_head, load_classifier, load_tokenizer, read_config, resolve
+from subarch.deploy.runtime import ONNX_FILE
+from subarch.errors import ConfigError, ModelError
+from subarch.tasks.base import Examples, Task, TaskData
+from subarch.tasks.custom import load_files
+from subarch.tasks.encode import encode
+from subarch.tasks.registry import load_task
+from subarch.training.classifier import EncodedData
+
+DATA_SEED = 0
+"""The split never depends on a run's seed, so that seeds are compared on the same data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which data: a task by name, or files."""
+
+    task: str | None = None
+    """Name of a built-in task."""
+    train: Path | None = None
+    """A CSV, TSV, JSONL or Parquet file, instead of a task."""
+    valid: Path | None = None
+    """Rows that select; made from the training rows when absent."""
+    test: Path | None = None
+    """Rows that report and select nothing; made from the training rows when absent."""
+    text: str | None = None
+    """Column of the text."""
+    text_pair: str | None = None
+    """Column of the second text, if any."""
+    label: str | None = None
+    """Column of the label."""
+    kind: Literal["classification", "regression"] | None = None
+    """What the label is, where it cannot be guessed."""
+    data_dir: Path | None = None
+    """Folder of official files; SUBARCH_DATA by default, else the Hub."""
+
+    def __post_init__(self) -> None:
+        if (self.task is None) == (self.train is None):
+            given = "both" if self.task else "neither"
+            raise ConfigError(
+                f"got {given} of --task and --train, expected one of them", "see subarch --help"
+            )
+
+
+def load_data(config: DataConfig) -> TaskData:
+    """Read the three splits.
+
+    Raises:
+        DataError: Data that cannot be used; the message names file, line and remedy.
+    """
+    files = [path for path in (config.train, config.valid, config.test) if path is not None]
+    stamps = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.is_file())
+    return _load(config, stamps)
+
+
+@lru_cache(maxsize=2)
+def _load(config: DataConfig, stamps: tuple[tuple[int, int], ...]) -> TaskData:
+    """The stages of one command read the same data: once, unless a file changed in between."""
+    if config.task is not None:
+        return load_task(config.task, data_dir=config.data_dir, seed=DATA_SEED)
+    assert config.train is not None
+    return load_files(
+        config.train,
+        config.valid,
+        config.test,
+        text=config.text,
+        text_pair=config.text_pair,
+        label=config.label,
+        kind=config.kind,
+        seed=DATA_SEED,
+    )
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model on disk: its architecture, tokenizer and classifier, read when asked for."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, source: str | Path) -> ModelFolder:
+        """The folder of a local path or Hub id, checked."""
+        return cls(resolve(source))
+
+    @classmethod
+    def of_any(cls, source: str | Path) -> ModelFolder:
+        """As `of`, but a folder of an ONNX export will do too."""
+        return cls(Path(source)) if (Path(source) / ONNX_FILE).exists() else cls.of(source)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The content of config.json."""
+        return read_config(self.path)
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """Its sizes."""
+        return Architecture.from_config(self.config)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Its fast tokenizer, which neither pads nor truncates by itself."""
+        return load_tokenizer(self.path)
+
+    @property
+    def pad_token_id(self) -> int:
+        """What fills short rows."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    def encode(self, examples: Examples, max_length: int) -> EncodedData:
+        """Examples as this model's tokenizer sees them."""
+        limit = min(max_length, self.architecture.max_length)
+        return EncodedData(encoded=encode(self.tokenizer, examples, limit), pad_token_id=self.pad_token_id)
+
+    def answers(self, task: Task) -> bool:
+        """Whether it has a trained head for the labels of `task`."""
+        if not self._has_head:
+            return False
+        return len(self.labels) == task.num_outputs and (
+            task.kind == "regression" or self._generic or set(self.labels) == set(task.labels)
+        )
+
+    def classifier(self, task: Task) -> PreTrainedModel:
+        """The model with a head for `task`: its own, or a fresh one drawn from torch's generator."""
+        names = dict(enumerate(task.labels)) if task.labels else {0: task.label}
+        kind = "regression" if task.kind == "regression" else "single_label_classification"
+        return load_classifier(self.path, id2label=names, problem_type=kind)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its outputs, in their order."""
+        names = self.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        return tuple(str(names[key]) for key in sorted(names, key=int))
+
+    @property
+    def _has_head(self) -> bool:
+        return (self.path / ONNX_FILE).exists() or has_head(self.path)
+
+    @property
+    def _generic(self) -> bool:
+        return all(label == f"LABEL_{index}" for index, label in enumerate(self.labels))
+
+    def require_answers(self, task: Task) -> None:
+        """Raise ModelError unless `answers`."""
+        if not self.answers(task):
+            expected = ", ".join(task.labels) or "one real-valued output"
+            found = ", ".join(self.labels) if self._has_head else "no trained head"
+            raise ModelError(
+                f"{self.path} has {found}, expected a model for {expected}", "fine-tune it on the task first"
+            )
+
+
+def aligned(data: TaskData, model: ModelFolder) -> TaskData:
+    """The data with its classes numbered as the model numbers them, where the model knows their names."""
+    task = data.task
+    if task.kind != "classification" or set(model.labels) != set(task.labels) or model.labels == task.labels:
+        return data
+    new_index = np.asarray([model.labels.index(label) for label in task.labels], dtype=np.int64)
+
+    def renumbered(examples: Examples) -> Examples:
+        return replace(examples, labels=None if examples.labels is None else new_index[examples.labels])
+
+    return replace(
+        data,
+        task=replace(task, labels=model.labels),
+        train=renumbered(data.train),
+        validation=renumbered(data.validation),
+        test=renumbered(data.test),
+    )

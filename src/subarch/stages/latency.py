@@ -1,0 +1,121 @@
+"""Measure how long models take to answer single inputs, all in turn on the same inputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from subarch.deploy.runtime import open_runtime
+from subarch.deploy.timing import Latency, measure_latency
+from subarch.errors import ConfigError
+from subarch.running.machine import describe_machine
+from subarch.stages.inputs import DataConfig, ModelFolder, load_data
+from subarch.stages.output import Result, claim
+from subarch.stages.session import Session, seconds_left
+from subarch.tasks.base import Examples
+from subarch.tasks.encode import pad
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyConfig:
+    """Which models, on which inputs."""
+
+    models: tuple[str, ...]
+    """Folders (PyTorch or ONNX) or Hub ids; the first is what the others' speed-up refers to."""
+    out: Path
+    data: DataConfig
+    threads: int | None = None
+    """Threads of every runtime; all that this process may use by default."""
+    requests: int = 12
+    """Test examples, one at a time, evenly spread over the lengths that occur."""
+    repeats: int = 15
+    max_length: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("requests", "repeats"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+
+def latency(config: LatencyConfig, session: Session | None = None) -> Result:
+    """Time the models in turn.
+
+    Returns:
+        Metrics by model: `latency_ms` (median over repeats of the mean over requests), `latency_ms_low` and
+        `latency_ms_high` (quartiles), `speedup` over the first model (median of the ratios within repeats); and
+        `threads`. Tokenisation is not included.
+    """
+    session = session or Session()
+    data = load_data(config.data)
+    folders = [ModelFolder.of_any(source) for source in config.models]
+    with claim(config.out, "latency", config, data.fingerprint) as folder:
+        if folder.result is not None:
+            return folder.result
+        with session.record.start(
+            "latency", name="latency", config=folder.config, parent=session.parent, run_id=folder.run_id
+        ) as run:
+            folder.began(run.run_id)
+            started = time.monotonic()
+            threads = config.threads or int(describe_machine()["threads"])
+            sample = spread_over_lengths(data.test, config.requests)
+            contestants = {
+                source: contestant(model, sample, threads, config.max_length)
+                for source, model in zip(config.models, folders, strict=True)
+            }
+            found = in_turn(contestants, threads, config.repeats, seconds_left(session.deadline))
+            metrics: dict[str, Any] = {"threads": threads}
+            for name, values in found.items():
+                metrics[name] = latency_numbers(values, found[config.models[0]])
+                run.log({f"{name}.{key}": value for key, value in metrics[name].items()}, step=0)
+            return folder.finish(metrics, {}, run.run_id, time.monotonic() - started)
+
+
+def spread_over_lengths(examples: Examples, count: int) -> Examples:
+    """`count` examples at evenly spaced quantiles of the length in characters."""
+    pairs = examples.pairs or [""] * len(examples)
+    lengths = np.asarray([len(text) + len(pair) for text, pair in zip(examples.texts, pairs, strict=True)])
+    order = np.argsort(lengths, kind="stable")
+    positions = (np.arange(min(count, len(order))) + 0.5) / min(count, len(order)) * len(order)
+    return examples.take(order[positions.astype(int)])
+
+
+def contestant(
+    model: ModelFolder, examples: Examples, threads: int, max_length: int
+) -> tuple[Any, list[Any]]:
+    """(answer one request, the requests): a model with examples tokenised its own way, one a request."""
+    encoded = model.encode(examples, max_length)
+    requests = []
+    for index in range(len(encoded.encoded)):
+        arrays = pad(encoded.encoded, np.asarray([index]), encoded.pad_token_id)
+        arrays.pop("labels", None)
+        requests.append(arrays)
+    return open_runtime(model.path, threads), requests
+
+
+def in_turn(
+    contestants: Mapping[str, tuple[Any, list[Any]]], threads: int, repeats: int, seconds: float | None
+) -> dict[str, Latency]:
+    """Time the contestants with PyTorch on as many threads as the others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return measure_latency(contestants, repeats=repeats, seconds=seconds)
+    finally:
+        torch.set_num_threads(before)
+
+
+def latency_numbers(latency: Latency, reference: Latency) -> dict[str, float]:
+    """The contract's names for a latency."""
+    return {
+        "latency_ms": latency.median_ms,
+        "latency_ms_low": latency.low_ms,
+        "latency_ms_high": latency.high_ms,
+        "speedup": latency.speedup_over(reference),
+    }

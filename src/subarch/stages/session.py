@@ -1,0 +1,49 @@
+"""What surrounds a stage: where it is recorded, to whom it reports, when it must stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from subarch.running.budget import Deadline
+from subarch.running.executor import Executor, InProcessExecutor
+from subarch.tracking.record import NullRecord, Record, Run
+from subarch.training.loop import Event, OnEvent, ignore_event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The surroundings of a stage; the defaults record nothing and have no limit."""
+
+    record: Record = field(default_factory=NullRecord)
+    on_event: OnEvent = ignore_event
+    stop_requested: Callable[[], bool] = field(default=lambda: False)
+    executor: Executor = field(default_factory=InProcessExecutor)
+    deadline: Deadline = field(default_factory=lambda: Deadline.after(None))
+    parent: str | None = None
+    """Run id of the run that this stage belongs to."""
+
+    def inside(self, parent: str | None, deadline: Deadline) -> Session:
+        """The surroundings of a stage of this one, with its share of the time."""
+        return replace(self, parent=parent, deadline=deadline)
+
+    def tell(self, event: str, **values: object) -> None:
+        """Report something."""
+        self.on_event({"event": event, **values})
+
+    def recording(self, run: Run, stage: str) -> OnEvent:
+        """An `on_event` that also draws the curves of `run`."""
+
+        def on_event(event: Event) -> None:
+            numbers = {"step": ("loss", "learning_rate"), "evaluation": ("score",)}.get(event["event"], ())
+            if numbers:
+                run.log({name: float(event[name]) for name in numbers}, step=int(event["step"]))
+            self.on_event({**event, "stage": stage})
+
+        return on_event
+
+
+def seconds_left(deadline: Deadline) -> float | None:
+    """What remains of a deadline; None where there is none."""
+    remaining = deadline.remaining()
+    return None if remaining == float("inf") else remaining

@@ -1,0 +1,138 @@
+"""The values of this room: a task is a row in a table, its data are three splits of texts and labels.
+
+One law holds for all tasks: `validation` selects (steps, epochs, settings), `test` reports and selects nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+Kind = Literal["classification", "regression"]
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the data of a published task lie: tab-separated official files, or a data set on the Hub."""
+
+    folder: str
+    """Folder of the official files, below the data folder."""
+    train_files: tuple[str, ...]
+    """File names in order of preference; the first is the official one, the others stand in for it."""
+    test_files: tuple[str, ...]
+    """The same, for the labelled part that reports."""
+    columns: tuple[int, ...]
+    """Indices of text, text pair (if any) and label in the train file, from 0."""
+    test_columns: tuple[int, ...] | None = None
+    """The same in the test file, where it differs."""
+    header: bool = True
+    quoted: bool = False
+    """Whether fields were written with CSV quotes; elsewhere a quote is a character like others."""
+    values: tuple[str, ...] = ()
+    """The labels as the files write them, in the order of `Task.labels`."""
+    train_rows: int
+    test_rows: int
+    """Rows of the official files."""
+    hub_id: str
+    hub_config: str
+    hub_test_split: str = "validation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What to predict from which columns, and how it is scored."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    """Class names in the order of their indices; empty for a regression."""
+    text: str
+    text_pair: str | None = None
+    label: str
+    metrics: tuple[str, ...]
+    """Names in `metrics.METRICS`."""
+    main_metric: str
+    """The one of `metrics` that is called the score, and that validation selects by."""
+    version: int = 1
+    """Raised when the same name begins to mean other data or another score."""
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if self.main_metric not in self.metrics:
+            raise ValueError(
+                f"main metric {self.main_metric!r} of {self.name}, expected one of {self.metrics}"
+            )
+        if (self.kind == "classification") != (len(self.labels) >= 2):
+            raise ValueError(f"{self.name} is a {self.kind} with labels {self.labels}")
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the model's head: a logit for each class, or one score."""
+        return len(self.labels) or 1
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts (with a second text each, where the task has pairs) and their labels."""
+
+    texts: list[str]
+    pairs: list[str] | None = None
+    labels: Array | None = None
+    """(N,): int64 class index, or float32 score."""
+
+    def __post_init__(self) -> None:
+        for name, column in (("pairs", self.pairs), ("labels", self.labels)):
+            if column is not None and len(column) != len(self.texts):
+                raise ValueError(f"{len(column)} {name}, expected {len(self.texts)}, one a text")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Array) -> Examples:
+        """The examples at `indices` (K,), in that order."""
+        rows = [int(index) for index in indices]
+        return Examples(
+            [self.texts[row] for row in rows],
+            None if self.pairs is None else [self.pairs[row] for row in rows],
+            None if self.labels is None else self.labels[rows],
+        )
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Per example its texts without regard to case and spacing: equal keys are the same example twice."""
+        pairs = self.pairs if self.pairs is not None else [""] * len(self)
+        return [(_plain(text), _plain(pair)) for text, pair in zip(self.texts, pairs, strict=True)]
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task with its three splits."""
+
+    task: Task
+    train: Examples
+    validation: Examples
+    test: Examples
+    notes: tuple[str, ...] = field(default=())
+    """What was guessed, split, skipped or replaced: for the report."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 (hex) of the labels' names and of every text and label, split by split."""
+        digest = hashlib.sha256(repr((self.task.name, self.task.kind, self.task.labels)).encode())
+        for examples in (self.train, self.validation, self.test):
+            digest.update(f"split {len(examples)}".encode())
+            for column in (examples.texts, examples.pairs or []):
+                for text in column:
+                    raw = text.encode("utf-8", "surrogatepass")
+                    digest.update(len(raw).to_bytes(8, "little") + raw)
+            if examples.labels is not None:
+                digest.update(np.ascontiguousarray(examples.labels).tobytes())
+        return digest.hexdigest()
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,192 @@
+"""Scores of predictions, and how sure we are of them.
+
+A metric is computed from what its bootstrap can resample cheaply: those of a classification from the table of
+(label, predicted class) counts, those of a regression from the two rows of numbers; both along the last axes, so
+that a thousand resamples are one call. Cases that have no value by the formula get one here, without a warning:
+Matthews' and the linear correlation coefficients are 0 where either side is constant, F1 is 0 where neither labels nor predictions
+hold the positive class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import rankdata
+
+from subarch.errors import ConfigError, SubarchError, did_you_mean
+from subarch.tasks.base import Array, Kind
+
+CELLS = 2_000_000
+"""Numbers that a bootstrap holds at once."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score. `function` takes (..., C, C) counts [label, predicted], or (..., N) predictions and labels."""
+
+    function: Callable[..., Array]
+    kind: Kind
+    higher_is_better: bool = True
+
+    def __call__(self, predictions: Array, labels: Array) -> float:
+        """The score of logits (N, C), classes (N,) or scores (N,) against labels (N,)."""
+        if self.kind == "classification":
+            return float(self.function(_counts(predictions, labels)))
+        return float(self.function(np.asarray(predictions, np.float64), np.asarray(labels, np.float64)))
+
+
+def compute(kind: Kind, names: Iterable[str], predictions: Array, labels: Array) -> dict[str, float]:
+    """The named metrics.
+
+    Args:
+        kind: Of the task; its metrics must be of this kind.
+        names: Keys of `METRICS`.
+        predictions: Logits (N, C), or scores (N,) (or (N, 1)) of a regression.
+        labels: (N,) class indices or scores.
+
+    Raises:
+        ConfigError: An unknown metric, or one that does not suit the task.
+        SubarchError: Predictions that are not finite, or none at all: no score is made up for them.
+    """
+    predictions = _checked(predictions, labels)
+    return {name: _metric(name, kind)(predictions, labels) for name in names}
+
+
+def bootstrap_interval(
+    name: str, predictions: Array, labels: Array, seed: int, resamples: int = 1000
+) -> tuple[float, float]:
+    """95 % percentile interval of one metric over resampled test examples (Efron 1979).
+
+    It tells how the score would move with another test set of this size, not with another training run.
+    """
+    metric = _metric(name)
+    predictions = _checked(predictions, labels)
+    rng = np.random.default_rng(seed)
+    if metric.kind == "classification":
+        table = _counts(predictions, labels)
+        # N draws from N rows fill the cells multinomially: the rows themselves need not be drawn.
+        drawn = rng.multinomial(len(labels), table.ravel() / table.sum(), size=resamples)
+        values = metric.function(drawn.reshape(resamples, *table.shape))
+    else:
+        predicted, true = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
+        chunk = max(1, CELLS // len(true))
+        parts = []
+        for start in range(0, resamples, chunk):
+            rows = rng.integers(len(true), size=(min(chunk, resamples - start), len(true)))
+            parts.append(metric.function(predicted[rows], true[rows]))
+        values = np.concatenate(parts)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def accuracy(counts: Array) -> Array:
+    """Share of right answers."""
+    return np.asarray(_trace(counts) / counts.sum((-2, -1)))
+
+
+def f1(counts: Array) -> Array:
+    """F1 of class 1, for two classes."""
+    if counts.shape[-1] != 2:
+        raise ConfigError(f"f1 got {counts.shape[-1]} classes, expected 2", "use f1_macro")
+    return np.asarray(_f1_per_class(counts)[..., 1])
+
+
+def f1_macro(counts: Array) -> Array:
+    """Mean F1 of the classes that occur among labels or predictions."""
+    occurs = (counts.sum(-1) + counts.sum(-2)) > 0
+    return np.asarray((_f1_per_class(counts) * occurs).sum(-1) / occurs.sum(-1))
+
+
+def matthews_correlation(counts: Array) -> Array:
+    """Matthews' coefficient, in the form for any number of classes (Gorodkin 2004)."""
+    counts = counts.astype(np.float64)
+    true, predicted, total = counts.sum(-1), counts.sum(-2), counts.sum((-2, -1))
+    covariance = _trace(counts) * total - (true * predicted).sum(-1)
+    spread = (total**2 - (true**2).sum(-1)) * (total**2 - (predicted**2).sum(-1))
+    return _ratio(covariance, np.sqrt(spread))
+
+
+def pearson(predictions: Array, labels: Array) -> Array:
+    """Linear correlation."""
+    x = predictions - predictions.mean(-1, keepdims=True)
+    y = labels - labels.mean(-1, keepdims=True)
+    # Below rounding error of the inputs, a spread is that of a constant.
+    x = np.where(np.abs(x).max(-1, keepdims=True) <= 1e-12 * np.abs(predictions).max(-1, keepdims=True), 0, x)
+    return _ratio((x * y).sum(-1), np.sqrt((x**2).sum(-1) * (y**2).sum(-1)))
+
+
+def spearman(predictions: Array, labels: Array) -> Array:
+    """Correlation of the ranks, ties sharing their mean rank."""
+    return pearson(rankdata(predictions, axis=-1), rankdata(labels, axis=-1))
+
+
+def rmse(predictions: Array, labels: Array) -> Array:
+    """Root of the mean squared error, in the unit of the labels."""
+    return np.asarray(np.sqrt(((predictions - labels) ** 2).mean(-1)))
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(accuracy, "classification"),
+    "f1": Metric(f1, "classification"),
+    "f1_macro": Metric(f1_macro, "classification"),
+    "matthews_correlation": Metric(matthews_correlation, "classification"),
+    "pearson": Metric(pearson, "regression"),
+    "spearman": Metric(spearman, "regression"),
+    "rmse": Metric(rmse, "regression", higher_is_better=False),
+}
+
+
+def _metric(name: str, kind: Literal["classification", "regression"] | None = None) -> Metric:
+    if name not in METRICS:
+        raise ConfigError(f"unknown metric {name!r}", did_you_mean(name, METRICS))
+    metric = METRICS[name]
+    if kind not in (None, metric.kind):
+        known = ", ".join(other for other, row in METRICS.items() if row.kind == kind)
+        raise ConfigError(
+            f"{name} is a metric of a {metric.kind}, expected one of a {kind}", f"use one of: {known}"
+        )
+    return metric
+
+
+def _checked(predictions: Array, labels: Array) -> Array:
+    predictions = np.asarray(predictions)
+    if predictions.ndim == 2 and predictions.shape[1] == 1:
+        predictions = predictions[:, 0]
+    if len(predictions) != len(labels) or len(labels) == 0:
+        raise SubarchError(
+            f"{len(predictions)} predictions for {len(labels)} labels, expected one each and at least one"
+        )
+    if not np.isfinite(predictions).all():
+        bad = int((~np.isfinite(predictions).reshape(len(labels), -1).all(axis=1)).sum())
+        raise SubarchError(
+            f"{bad} of {len(labels)} predictions are not finite numbers",
+            "the model diverged: lower the learning rate",
+        )
+    return predictions
+
+
+def _counts(predictions: Array, labels: Array) -> Array:
+    """(C, C) int64 counts [label, predicted] of logits (N, C) or classes (N,)."""
+    logits = np.asarray(predictions)
+    predicted = logits.argmax(axis=1) if logits.ndim == 2 else logits.astype(np.int64)
+    true = np.asarray(labels, dtype=np.int64)
+    classes = max(logits.shape[1] if logits.ndim == 2 else 2, int(true.max()) + 1, int(predicted.max()) + 1)
+    return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def _trace(counts: Array) -> Array:
+    return np.asarray(np.trace(counts, axis1=-2, axis2=-1))
+
+
+def _f1_per_class(counts: Array) -> Array:
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return _ratio(2.0 * hits, (counts.sum(-1) + counts.sum(-2)).astype(np.float64))
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    """Above / below, 0 where `below` is 0."""
+    above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)

@@ -1,0 +1,80 @@
+"""What a person sees while a stage runs: bars with the time left on a terminal, plain lines elsewhere; all on stderr."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_SECONDS = 15.0
+"""How often a line tells the progress where there is no terminal."""
+
+
+class ProgressDisplay:
+    """Turns events into bars or lines; used as a context manager around a stage."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[detail]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = 0.0
+        self._candidates = 0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        handler = getattr(self, f"_on_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def _on_phase(self, event: dict[str, Any]) -> None:
+        detail = f" ({event['detail']})" if event.get("detail") else ""
+        self._say(f"{event['name']}{detail}")
+
+    def _on_step(self, event: dict[str, Any]) -> None:
+        self._update(event["stage"], event["progress"], f"loss {event['loss']:.3f}")
+
+    def _on_evaluation(self, event: dict[str, Any]) -> None:
+        self._say(f"{event['stage']}: validation {event['score']:.4f} after {event['step']} steps")
+
+    def _on_candidates(self, event: dict[str, Any]) -> None:
+        self._candidates = max(1, int(event["total"]))
+        self._update("search", 0.0, f"0 of {self._candidates} candidates")
+
+    def _on_candidate(self, event: dict[str, Any]) -> None:
+        self._update(
+            "search", event["done"] / self._candidates, f"{event['done']} of {self._candidates} candidates"
+        )
+
+    def _say(self, line: str) -> None:
+        self._progress.console.print(line, markup=False)
+
+    def _update(self, name: str, progress: float, detail: str) -> None:
+        if self._console.is_terminal:
+            if name not in self._tasks:
+                self._tasks[name] = self._progress.add_task(name, total=1.0, detail="")
+            self._progress.update(self._tasks[name], completed=progress, detail=detail)
+        elif time.monotonic() - self._last_line > LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self._say(f"{name}: {progress:.0%}, {detail}")

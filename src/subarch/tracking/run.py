@@ -1,0 +1,210 @@
+"""One run of one stage: its parameters, curves, files and end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import posixpath
+import re
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from subarch.errors import InterruptedRun, StorageError
+from subarch.storage import storage_errors
+from subarch.tracking.database import explained
+
+_log = logging.getLogger(__name__)
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+ERROR_TAG = "subarch.error"
+TRACEBACK_TAG = "subarch.traceback"
+
+_FLUSH_SECONDS = 2.0
+_FLUSH_VALUES = 200
+_BATCH = 100  # MLflow takes no more parameters or tags at once
+_PARAM_CHARACTERS = 6000
+_TAG_CHARACTERS = 5000
+_KEY_CHARACTERS = 250
+_BAD_KEY = re.compile(r"[^\w\-. /]")
+_INFINITE = 1.7976931348623157e308  # what MLflow stores in its place
+
+
+class Run:
+    """A run that is going on; as a context manager it ends with the block.
+
+    Leaving the block by an exception ends the run as FAILED, with the traceback, or as KILLED where the user
+    stopped it; the exception passes on. Characters that MLflow forbids in names become `_`.
+
+    Args:
+        client: The `MlflowClient` of the record.
+        run_id: MLflow's identifier.
+        uri: The record, for messages.
+    """
+
+    run_id: str | None
+
+    def __init__(self, client: Any, run_id: str, uri: str) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._uri = uri
+        self._buffer: list[Any] = []
+        self._flushed = time.monotonic()
+        self._ended = False
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Add one point to each metric's curve; NaN and infinity are points like any other.
+
+        Points are written at most every two seconds, or two hundred at once; a kill loses those not written
+        yet. A database that is busy meanwhile stops nothing: the points wait for the next call.
+        """
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._buffer += [Metric(valid_key(name), float(value), now, step) for name, value in metrics.items()]
+        if len(self._buffer) >= _FLUSH_VALUES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+            try:
+                self.flush()
+            except StorageError as error:
+                self._flushed = time.monotonic()
+                _log.warning("kept %d points for later: %s", len(self._buffer), error.message)
+
+    def flush(self) -> None:
+        """Write the points that wait.
+
+        Raises:
+            StorageError: The database cannot be written.
+        """
+        while self._buffer:
+            self._write(metrics=self._buffer[:_FLUSH_VALUES])
+            del self._buffer[:_FLUSH_VALUES]
+        self._flushed = time.monotonic()
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters; nested ones get dotted names, long values are cut.
+
+        MLflow never changes a parameter: a continued run keeps its first value, and a different one is only
+        warned about.
+        """
+        from mlflow.entities import Param
+
+        with explained(self._uri):
+            known = self._client.get_run(self.run_id).data.params
+        texts = {valid_key(name): text[:_PARAM_CHARACTERS] for name, text in flatten(params)}
+        for name, text in texts.items():
+            if known.get(name, text) != text:
+                _log.warning("%s was %s when this run began, and is %s now", name, known[name], text)
+        new = [Param(name, text) for name, text in texts.items() if name not in known]
+        for start in range(0, len(new), _BATCH):
+            self._write(params=new[start : start + _BATCH])
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Record tags: unlike a parameter, a tag may be set again. The end of a long value is kept."""
+        from mlflow.entities import RunTag
+
+        new = [RunTag(valid_key(name), str(value)[-_TAG_CHARACTERS:]) for name, value in tags.items()]
+        for start in range(0, len(new), _BATCH):
+            self._write(tags=new[start : start + _BATCH])
+
+    def artifact(self, path: Path) -> None:
+        """Copy a file, or a folder under its own name, to the run's files."""
+        with explained(self._uri), storage_errors(path):
+            if path.is_dir():
+                self._client.log_artifacts(self.run_id, str(path), path.name)
+            else:
+                self._client.log_artifact(self.run_id, str(path))
+
+    def error(self, text: str) -> None:
+        """Record a traceback; its last line but for a hint becomes the reason shown in lists."""
+        lines = [line for line in text.strip().splitlines() if not line.startswith("hint: ")]
+        self.tags({ERROR_TAG: lines[-1] if lines else "", TRACEBACK_TAG: text})
+
+    def finish(self, status: Status = "FINISHED") -> None:
+        """Write what waits, and end the run; ending it again changes nothing.
+
+        Raises:
+            StorageError: The database cannot be written.
+        """
+        if self._ended:
+            return
+        self.flush()
+        with explained(self._uri):
+            self._client.set_terminated(self.run_id, status)
+        self._ended = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish()
+            return
+        try:
+            if isinstance(error, Exception) and not isinstance(error, InterruptedRun):
+                self.error("".join(traceback.format_exception(error)))
+                self.finish("FAILED")
+            else:
+                self.finish("KILLED")
+        except StorageError as unwritten:  # must not hide what went wrong first
+            _log.warning("the end of run %s is not recorded: %s", self.run_id, unwritten.message)
+
+    def _write(self, **batch: Any) -> None:
+        with explained(self._uri):
+            self._client.log_batch(self.run_id, **batch)
+
+
+class NullRun(Run):
+    """A run that nobody records; `run_id` is None."""
+
+    def __init__(self) -> None:
+        self.run_id = None
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Do nothing."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Do nothing."""
+
+    def artifact(self, path: Path) -> None:
+        """Do nothing."""
+
+    def finish(self, status: Status = "FINISHED") -> None:
+        """Do nothing."""
+
+
+def valid_key(name: str) -> str:
+    """The name under which MLflow takes a metric, a parameter or a tag: it must do as a relative path too."""
+    path = posixpath.normpath("/" + _BAD_KEY.sub("_", name)[:_KEY_CHARACTERS])
+    return path.lstrip("/") or "_"
+
+
+def stored_value(value: float) -> float:
+    """The number that was logged: infinity, where MLflow stored the largest finite number for it."""
+    return value if abs(value) < _INFINITE or value != value else value * 2
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and texts; a dataclass counts as a mapping, a list becomes JSON."""
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = dataclasses.asdict(value)
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{name}.")
+        elif isinstance(value, (list, tuple, dict)):
+            yield name, json.dumps(value, default=str)
+        else:
+            yield name, str(value)

@@ -1,0 +1,1 @@
+"""How a model learns: the one loop, its losses, and what a student inherits from its teacher."""

@@ -1,0 +1,61 @@
+"""One file holds all that training needs to go on: weights, AdamW's moments, the best weights, and the state.
+
+It is replaced atomically, so a kill leaves the previous checkpoint whole. Random numbers need no state: each step
+seeds them from (seed, step).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from subarch.storage import replacing_file
+from subarch.training.precision import MasterWeights
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """Where training stands; with the weights, enough to continue as if it had never stopped."""
+
+    step: int = 0
+    epoch: int = 0
+    batch_in_epoch: int = 0
+    seconds: float = 0.0
+    best_score: float | None = None
+    best_step: int = 0
+    next_evaluation: int = 1
+    finished: bool = False
+
+
+def save_checkpoint(
+    path: Path, state: TrainState, masters: MasterWeights, best: dict[str, Tensor] | None
+) -> None:
+    """Write everything to `path` in one atomic replacement."""
+    tensors = {f"weights/{name}": tensor for name, tensor in masters.weights().items()}
+    tensors |= {f"moments/{name}": tensor.contiguous() for name, tensor in masters.moments()}
+    tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
+    with replacing_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"state": json.dumps(asdict(state))})
+
+
+def load_checkpoint(path: Path, masters: MasterWeights) -> tuple[TrainState, dict[str, Tensor] | None] | None:
+    """Restore what `save_checkpoint` wrote; None where there is no checkpoint."""
+    if not path.exists():
+        return None
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "best": {}}
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = TrainState(**json.loads(file.metadata()["state"]))
+            for key in file.keys():  # noqa: SIM118  (a safetensors handle is no mapping)
+                group, name = key.split("/", 1)
+                groups[group][name] = file.get_tensor(key)
+    except SafetensorError:
+        return None  # a damaged checkpoint is no checkpoint: start this stage again
+    masters.load_weights(groups["weights"])
+    masters.load_moments(groups["moments"])
+    return state, groups["best"] or None

@@ -1,0 +1,206 @@
+"""A student that starts as its teacher's most important part, not as noise.
+
+Every parameter is cut along its named axes (arch/families.py): layers chosen, whole heads and feed-forward neurons
+kept by importance, hidden dimensions and vocabulary rows selected. Where neurons went, the output matrix of the
+feed-forward network is solved anew by least squares, so that what is left stands in for what was removed
+(cf. Kwon et al. 2022, arXiv 2204.09656, and ZipLM, arXiv 2302.04089).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from subarch.arch.architecture import Architecture
+from subarch.arch.families import Family, axes_of, family_of, layer_of, rename_layer
+from subarch.errors import ModelError
+from subarch.training.importance import Importance
+
+RIDGE = 1e-3
+"""Damping of the least squares, relative to the mean square of an activation; ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a student keeps of its teacher; indices into the teacher, ascending. None keeps everything."""
+
+    layers: tuple[int, ...]
+    hidden: np.ndarray | None = None
+    embedding: np.ndarray | None = None
+    attention: tuple[np.ndarray, ...] | None = None
+    """Per student layer: dimensions of the concatenated heads, whole heads at a time."""
+    intermediate: tuple[np.ndarray, ...] | None = None
+    """Per student layer: feed-forward neurons."""
+    vocab: np.ndarray | None = None
+    """Teacher token id of each student token id (in the student's order)."""
+
+
+def select(
+    student: Architecture,
+    teacher: Architecture,
+    importance: Importance,
+    *,
+    drop_order: Sequence[int],
+    vocab: Sequence[int] | None = None,
+) -> Selection:
+    """Choose the most important structures of the teacher that fit the student.
+
+    Args:
+        student: Sizes to reach.
+        teacher: Sizes to choose from.
+        importance: From `measure_importance`.
+        drop_order: Teacher layers, the most dispensable first (`rank_layers`).
+        vocab: Teacher token id of each student token; None keeps the vocabulary.
+
+    Raises:
+        ModelError: The student is larger than its teacher in some dimension.
+    """
+    for field in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size", "embedding_width"):
+        if getattr(student, field) > getattr(teacher, field):
+            raise ModelError(
+                f"the student's {field} {getattr(student, field)} is larger than the teacher's "
+                f"{getattr(teacher, field)}, so it cannot inherit its weights"
+            )
+    dropped = set(drop_order[: teacher.num_hidden_layers - student.num_hidden_layers])
+    layers = tuple(layer for layer in range(teacher.num_hidden_layers) if layer not in dropped)
+    attention = None
+    if student.head_dim == teacher.head_dim and student.hidden_size < teacher.hidden_size:
+        attention = tuple(
+            _heads(importance.attention[layer], student.num_attention_heads, teacher.head_dim)
+            for layer in layers
+        )
+    intermediate = None
+    if student.intermediate_size < teacher.intermediate_size:
+        intermediate = tuple(
+            _top(importance.intermediate[layer], student.intermediate_size) for layer in layers
+        )
+    return Selection(
+        layers=layers,
+        hidden=_top(importance.hidden, student.hidden_size),
+        embedding=_top(importance.embedding, student.embedding_width)
+        if teacher.embedding_size
+        else _top(importance.hidden, student.hidden_size),
+        attention=attention,
+        intermediate=intermediate,
+        vocab=None if vocab is None else np.asarray(vocab),
+    )
+
+
+def inherit(
+    student: nn.Module,
+    teacher: nn.Module,
+    architectures: tuple[Architecture, Architecture],
+    selection: Selection,
+    importance: Importance | None = None,
+) -> None:
+    """Fill a freshly built `student` with the selected weights of `teacher`, in place.
+
+    Args:
+        student: A model of the student's architecture; what cannot be inherited keeps its initialisation
+            (attention, when the width of a head differs).
+        teacher: The fine-tuned teacher.
+        architectures: (student's, teacher's).
+        selection: From `select`.
+        importance: With it, feed-forward outputs are solved anew by least squares.
+    """
+    family = family_of(architectures[1].family)
+    source = {**dict(teacher.named_buffers()), **dict(teacher.named_parameters())}
+    same_heads = architectures[0].head_dim == architectures[1].head_dim
+    with torch.no_grad():
+        for name, target in student.named_parameters():
+            layer = layer_of(family, name)
+            axes = axes_of(family, name)
+            if not same_heads and ("attention" in axes or "qkv" in axes):
+                continue
+            origin = name if layer is None else rename_layer(family, name, selection.layers[layer])
+            target.copy_(_cut(source[origin], axes, selection, layer))
+        if importance is not None and selection.intermediate is not None:
+            _solve_feed_forward(student, teacher, family, selection, importance)
+
+
+def rank_layers(architecture: Architecture, error_of: Callable[[tuple[int, ...]], float]) -> list[int]:
+    """Teacher layers, the most dispensable first: greedily the layer whose absence hurts least.
+
+    Args:
+        architecture: The teacher's.
+        error_of: Divergence from the teacher when only these layers are kept.
+    """
+    fixed = {0} if family_of(architecture.family).keeps_first_layer else set()
+    kept, order = list(range(architecture.num_hidden_layers)), []
+    while len(kept) > 1 and set(kept) - fixed:
+        errors = {
+            layer: error_of(tuple(k for k in kept if k != layer)) for layer in kept if layer not in fixed
+        }
+        worst = min(errors, key=lambda layer: errors[layer])
+        order.append(worst)
+        kept.remove(worst)
+    return order + kept
+
+
+def _top(scores: np.ndarray, count: int) -> np.ndarray:
+    return np.sort(np.argsort(-scores, kind="stable")[:count])
+
+
+def _heads(scores: np.ndarray, heads: int, head_dim: int) -> np.ndarray:
+    kept = _top(scores.reshape(-1, head_dim).sum(1), heads)
+    return (kept[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
+
+
+def _cut(weight: Tensor, axes: Sequence[str | None], selection: Selection, layer: int | None) -> Tensor:
+    for dimension, axis in enumerate(axes):
+        indices = _indices(axis, selection, layer, weight.shape[dimension])
+        if indices is not None:
+            weight = weight.index_select(dimension, torch.from_numpy(indices))
+    return weight
+
+
+def _indices(axis: str | None, selection: Selection, layer: int | None, size: int) -> np.ndarray | None:
+    if axis in ("hidden", "embedding", "vocab"):
+        kept: np.ndarray | None = getattr(selection, axis)
+        return kept
+    if layer is None:
+        return None
+    blocks, per_layer = {
+        "attention": (1, selection.attention),
+        "qkv": (3, selection.attention),
+        "intermediate": (1, selection.intermediate),
+        "gated_intermediate": (2, selection.intermediate),
+    }.get(axis or "", (1, None))
+    if per_layer is None:
+        return None
+    return np.concatenate([per_layer[layer] + block * (size // blocks) for block in range(blocks)])
+
+
+def _solve_feed_forward(
+    student: nn.Module, teacher: nn.Module, family: Family, selection: Selection, importance: Importance
+) -> None:
+    """W' = argmin ‖X W'ᵀ - Y‖² + λ‖W' - W_kept‖², X the kept activations (and 1 for the bias), Y the teacher's output."""
+    assert selection.intermediate is not None
+    for layer, origin in enumerate(selection.layers):
+        old = teacher.get_submodule(f"{family.layer_path(origin)}.{family.ffn_output}")
+        new = student.get_submodule(f"{family.layer_path(layer)}.{family.ffn_output}")
+        assert isinstance(old, nn.Linear) and isinstance(new, nn.Linear)
+        moment = importance.moments[origin].double()
+        width = old.weight.shape[1]
+        full = (
+            old.weight.double()
+            if old.bias is None
+            else torch.cat([old.weight, old.bias[:, None]], 1).double()
+        )
+        kept = torch.from_numpy(selection.intermediate[layer])
+        if old.bias is not None:
+            kept = torch.cat([kept, torch.tensor([width])])
+        moment = moment[: full.shape[1], : full.shape[1]]
+        gram = moment[kept][:, kept]
+        damping = RIDGE * gram.diagonal().mean().clamp_min(1e-12)
+        target = moment[kept] @ full.T + damping * full.T[kept]
+        solved = torch.linalg.solve(gram + damping * torch.eye(len(kept), dtype=gram.dtype), target).T.float()
+        if selection.hidden is not None:
+            solved = solved[torch.from_numpy(selection.hidden)]
+        new.weight.copy_(solved[:, : new.weight.shape[1]])
+        if new.bias is not None:
+            new.bias.copy_(solved[:, -1])

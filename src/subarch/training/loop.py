@@ -1,0 +1,253 @@
+"""The only training loop. Fine-tuning, distillation and the search's short trainings differ in batches and loss.
+
+Progress runs from 0 to 1 over the planned steps, or over the time share if that ends first (Geiping & Goldstein,
+Cramming, arXiv 2212.14034): the learning rate follows progress, so a wall-clock budget still ends at rate zero.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from subarch.errors import BudgetError, ConfigError, InterruptedRun
+from subarch.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from subarch.training.losses import Batch, Loss, require_finite
+from subarch.training.precision import MasterWeights, Precision, resolve_precision
+
+Event = dict[str, Any]
+OnEvent = Callable[[Event], None]
+
+
+def ignore_event(event: Event) -> None:
+    """An `on_event` that listens to nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How to train."""
+
+    learning_rate: float = 5e-5
+    """Peak of AdamW's learning rate."""
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    """Share of the progress spent on the linear warm-up."""
+    batch_size: int = 32
+    epochs: float = 3.0
+    """Passes over the data, unless the time share or `max_steps` ends it first."""
+    max_steps: int | None = None
+    """Fixed number of steps; then the time share is ignored and a resumed run equals an uninterrupted one."""
+    clip_norm: float = 1.0
+    evaluations: int = 8
+    """How often the validation score is taken, evenly over the progress; the best weights are returned."""
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch_size", "epochs", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a positive number")
+        if not 0 <= self.warmup < 1:
+            raise ConfigError(f"warmup is {self.warmup}, expected a share in [0, 1)")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ConfigError(f"max_steps is {self.max_steps}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopContext:
+    """What surrounds a training: where it saves, to whom it reports, when it must stop."""
+
+    seed: int = 0
+    checkpoint: Path | None = None
+    seconds: float | None = None
+    """The time share; None: as long as the planned steps take."""
+    on_event: OnEvent = ignore_event
+    stop_requested: Callable[[], bool] = field(default=lambda: False)
+    before_save: Callable[[], None] = field(default=lambda: None)
+    """Called before each checkpoint, to save what the batches depend on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What came of it; the model passed in holds the best weights, in fp32."""
+
+    steps: int
+    seconds: float
+    best_score: float | None
+    best_step: int
+
+
+class Batches:
+    """The data side of training: `epoch(n)` gives the batches of epoch n, the same ones whenever it is asked.
+
+    Each batch comes as a function that makes it, so that skipping to where a killed run was costs nothing.
+    """
+
+    def __init__(self, count: int, epoch: Callable[[int], Iterator[Callable[[], Batch]]]) -> None:
+        self.count = count
+        self.epoch = epoch
+
+
+def train(
+    model: nn.Module,
+    batches: Batches,
+    loss: Loss,
+    *,
+    config: LoopConfig,
+    context: LoopContext,
+    evaluate: Callable[[nn.Module], float] | None = None,
+) -> TrainResult:
+    """Train `model` in place and leave the best weights in it (the last ones without `evaluate`).
+
+    Args:
+        model: A transformers model whose forward takes the batch's arrays and returns `.logits`.
+        batches: Its epochs must be deterministic, since a resumed run skips to where it was.
+        loss: Takes the logits and the batch.
+        config: How to train.
+        context: Where to save, when to stop, to whom to report.
+        evaluate: The score that selects, higher is better; on validation data only.
+
+    Raises:
+        InterruptedRun: After a checkpoint, when `context.stop_requested()`.
+        BudgetError: The time share ended before the first step did.
+    """
+    run = _Run(model, batches, config, context, evaluate)
+    while not run.state.finished:
+        for batch in run.rest_of_epoch():
+            run.step(batch, loss)
+            run.evaluate_if_due()
+            run.save_if_due()
+            if run.state.finished:
+                break
+    return run.finish()
+
+
+class _Run:
+    """The parts of one training that a step needs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Batches,
+        config: LoopConfig,
+        context: LoopContext,
+        evaluate: Callable[[nn.Module], float] | None,
+    ) -> None:
+        self.accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+        self.raw_model = model.to(self.accelerator.device)
+        self.dtype = resolve_precision(config.precision, self.accelerator.device)
+        fp32_weights = {name: p.detach().clone() for name, p in self.raw_model.named_parameters()}
+        self.raw_model.to(self.dtype)
+        self.masters = MasterWeights(
+            self.raw_model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.masters.load_weights(fp32_weights)
+        self.model = self.accelerator.prepare(self.raw_model)
+        self.batches, self.config, self.context, self.evaluate = batches, config, context, evaluate
+        self.total_steps = config.max_steps or max(1, round(config.epochs * batches.count))
+        self.state, self.best = TrainState(), None  # type: tuple[TrainState, dict[str, Tensor] | None]
+        if context.checkpoint and (found := load_checkpoint(context.checkpoint, self.masters)):
+            self.state, self.best = found
+        self.clock = time.monotonic() - self.state.seconds
+        self.last_save, self.save_cost = time.monotonic(), 0.0
+
+    @property
+    def progress(self) -> float:
+        """How far training is, in [0, 1]."""
+        done = self.state.step / self.total_steps
+        limit = self.context.seconds
+        if self.config.max_steps is None and limit is not None:
+            done = max(done, self.state.seconds / limit)
+        return min(1.0, done)
+
+    def rest_of_epoch(self) -> Iterator[Batch]:
+        """The batches of the current epoch that were not seen yet."""
+        start = self.state.batch_in_epoch
+        for index, make_batch in enumerate(self.batches.epoch(self.state.epoch)):
+            if index >= start:
+                yield make_batch()
+                self.state.batch_in_epoch = index + 1
+        self.state.epoch, self.state.batch_in_epoch = self.state.epoch + 1, 0
+
+    def step(self, batch: Batch, loss: Loss) -> None:
+        """One optimiser step."""
+        self.model.train()
+        torch.manual_seed(self.context.seed * 1_000_003 + self.state.step)  # dropout, the same after a resume
+        batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+        inputs = {name: batch[name] for name in batch if name not in ("labels", "teacher_logits")}
+        value = loss(self.model(**inputs).logits, batch)
+        number = require_finite(value, self.state.step)
+        self.accelerator.backward(value)
+        rate = self.config.learning_rate * _triangle(self.progress, self.config.warmup)
+        self.masters.step(rate, self.config.clip_norm)
+        self.state.step += 1
+        self.state.seconds = time.monotonic() - self.clock
+        self.context.on_event(
+            {"event": "step", "step": self.state.step, "loss": number, "learning_rate": rate}
+            | {"progress": self.progress, "seconds": self.state.seconds}
+        )
+        self.state.finished = self.progress >= 1.0
+
+    def evaluate_if_due(self) -> None:
+        """Score on validation data `config.evaluations` times, and keep the best weights."""
+        due = self.progress >= self.state.next_evaluation / self.config.evaluations
+        if self.evaluate is None or not (due or self.state.finished):
+            return
+        score = self.evaluate(self.raw_model)
+        self.state.next_evaluation = int(self.progress * self.config.evaluations) + 1
+        self.context.on_event(
+            {"event": "evaluation", "step": self.state.step, "score": score, "progress": self.progress}
+        )
+        if self.state.best_score is None or score > self.state.best_score:
+            self.state.best_score, self.state.best_step = score, self.state.step
+            self.best = self.masters.weights()
+        self.state.seconds = time.monotonic() - self.clock
+        self.state.finished = self.progress >= 1.0
+
+    def save_if_due(self) -> None:
+        """Checkpoint at most every 10 seconds, spending at most about 3 % of the time; and before an interrupt."""
+        stopping = self.context.stop_requested() and not self.state.finished
+        if self.context.checkpoint is None:
+            if stopping:
+                raise InterruptedRun("interrupted before anything was saved")
+            return
+        due = time.monotonic() - self.last_save > max(10.0, 30.0 * self.save_cost)
+        if not (due or stopping or self.state.finished):
+            return
+        if self.accelerator.is_main_process:
+            started = time.monotonic()
+            self.context.before_save()
+            state = self.state
+            # The batch in hand is done although the iterator has not advanced yet.
+            snapshot = TrainState(**{**vars(state), "batch_in_epoch": state.batch_in_epoch + 1})
+            save_checkpoint(self.context.checkpoint, snapshot, self.masters, self.best)
+            self.last_save, self.save_cost = time.monotonic(), time.monotonic() - started
+        if stopping:
+            raise InterruptedRun(f"interrupted at step {self.state.step}, saved", "the same command resumes")
+
+    def finish(self) -> TrainResult:
+        """Put the best weights into the model, in fp32."""
+        if self.state.step == 0:
+            raise BudgetError("the time share ended before the first training step")
+        weights = self.best or self.masters.weights()
+        self.raw_model.to(torch.float32)
+        with torch.no_grad():
+            for name, parameter in self.raw_model.named_parameters():
+                parameter.copy_(weights[name])
+        self.raw_model.eval()
+        state = self.state
+        return TrainResult(
+            steps=state.step, seconds=state.seconds, best_score=state.best_score, best_step=state.best_step
+        )
+
+
+def _triangle(progress: float, warmup: float) -> float:
+    """Linear warm-up, then linear decay to zero."""
+    if progress < warmup:
+        return (progress + 1e-3) / (warmup + 1e-3)
+    return max(0.0, (1.0 - progress) / (1.0 - warmup))

@@ -1,0 +1,98 @@
+"""The optimiser, and bf16 training on processors that multiply bf16 natively.
+
+On a CPU, autocast keeps fp32 weights and casts each of them again at each use, which eats most of what bf16 wins.
+Instead the model itself is bf16 and the optimiser owns fp32 master weights: one cast of the gradients before and one
+of the weights after each step (measured in docs/decisions.md). On an accelerator, accelerate's own bf16 is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype of the working weights: bf16 where the processor multiplies it natively, unless told otherwise."""
+    if precision == "fp32":
+        return torch.float32
+    if device.type != "cpu":
+        return torch.float32  # accelerate's autocast does the rest
+    if precision == "bf16":
+        return torch.bfloat16
+    return (
+        torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else torch.float32
+    )
+
+
+def _native_bf16() -> bool:
+    capability = torch.cpu.get_capabilities()
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
+
+
+class MasterWeights:
+    """AdamW over fp32 copies of a model's parameters (or over the parameters themselves where they are fp32).
+
+    Weight decay spares biases and norms, as BERT's does.
+    """
+
+    def __init__(self, model: nn.Module, *, learning_rate: float, weight_decay: float) -> None:
+        self.names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.working = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.shared = all(parameter.dtype == torch.float32 for parameter in self.working)
+        self.masters = self.working if self.shared else [p.detach().float().clone() for p in self.working]
+        decayed = [p for p in self.masters if p.ndim > 1]
+        spared = [p for p in self.masters if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+    def step(self, learning_rate: float, clip_norm: float) -> None:
+        """Clip the gradients' global norm, update the masters, copy them back and clear the gradients."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if not self.shared:
+            for master, parameter in zip(self.masters, self.working, strict=True):
+                master.grad = None if parameter.grad is None else parameter.grad.float()
+                parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(
+            [p for p in self.masters if p.grad is not None], clip_norm, foreach=True
+        )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.publish()
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Copy the masters into the working model."""
+        if not self.shared:
+            for master, parameter in zip(self.masters, self.working, strict=True):
+                parameter.copy_(master)
+
+    @torch.no_grad()
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the fp32 weights by parameter name."""
+        return {name: master.detach().clone() for name, master in zip(self.names, self.masters, strict=True)}
+
+    @torch.no_grad()
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Replace masters and working weights."""
+        for name, master in zip(self.names, self.masters, strict=True):
+            master.copy_(weights[name])
+        self.publish()
+
+    def moments(self) -> Iterator[tuple[str, Tensor]]:
+        """AdamW's state as named tensors, for a checkpoint."""
+        for name, master in zip(self.names, self.masters, strict=True):
+            for key, value in self.optimizer.state.get(master, {}).items():
+                yield f"{key}/{name}", value
+
+    def load_moments(self, moments: dict[str, Tensor]) -> None:
+        """The inverse of `moments`."""
+        for name, master in zip(self.names, self.masters, strict=True):
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in moments]
+            if keys:
+                self.optimizer.state[master] = {key: moments[f"{key}/{name}"].clone() for key in keys}

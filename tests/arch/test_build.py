@@ -1,0 +1,94 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from subarch.arch.architecture import FULL, SLIDING, Architecture
+from subarch.arch.build import build_classifier, build_config
+from subarch.arch.costs import parameters
+from subarch.arch.families import FAMILIES
+from subarch.errors import ConfigError, ModelError
+
+ODD = {
+    "bert": {"layer_norm_eps": 1e-3, "hidden_act": "relu", "classifier_dropout": 0.7},
+    "roberta": {"layer_norm_eps": 1e-3, "hidden_act": "relu", "classifier_dropout": 0.7},
+    "distilbert": {"activation": "relu", "seq_classif_dropout": 0.7},
+    "electra": {"layer_norm_eps": 1e-3, "hidden_act": "relu", "classifier_dropout": 0.7},
+    "modernbert": {"norm_eps": 1e-3, "hidden_activation": "relu", "classifier_pooling": "mean"},
+}
+
+
+@pytest.fixture
+def teacher_config(tiny, config_of):
+    def make(family, **options):
+        return json.loads(config_of(tiny(family), **options).to_json_string())
+
+    return make
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sizes_are_the_architectures_and_all_else_the_teachers(teacher_config, tiny, family):
+    base = teacher_config(family, **ODD[family])
+    student = tiny(family, num_hidden_layers=2, hidden_size=4, intermediate_size=6, vocab_size=30)
+    model = build_classifier(student, base, num_labels=3)
+    assert Architecture.from_config(model.config.to_dict()) == student
+    assert {key: getattr(model.config, key) for key in ODD[family]} == ODD[family]
+    count = parameters(student, "sequence-classification", num_labels=3)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count.total
+    logits = model.eval()(input_ids=torch.tensor([[1, 2, 3]])).logits
+    assert logits.shape == (1, 3) and torch.isfinite(logits).all()
+
+
+def test_labels_and_problem_type_are_not_the_teachers(teacher_config, tiny):
+    base = teacher_config(
+        "bert", id2label={0: "a", 1: "b", 2: "c"}, problem_type="regression", dtype="float16"
+    )
+    named = build_config(tiny("bert"), base, num_labels=2, id2label={0: "no", 1: "yes"})
+    assert (named.id2label, named.label2id) == ({0: "no", 1: "yes"}, {"no": 0, "yes": 1})
+    assert named.problem_type is None
+    model = build_classifier(tiny("bert"), base, num_labels=4, problem_type="multi_label_classification")
+    assert model.config.num_labels == 4 and model.config.problem_type == "multi_label_classification"
+    assert model.dtype == torch.float32
+
+
+@pytest.mark.parametrize("id2label", [{0: "no"}, {1: "no", 2: "yes"}, {0: "same", 1: "same"}])
+def test_labels_that_do_not_fit_are_refused(teacher_config, tiny, id2label):
+    with pytest.raises(ConfigError, match="id2label"):
+        build_config(tiny("bert"), teacher_config("bert"), num_labels=2, id2label=id2label)
+
+
+def test_kept_layers_keep_their_attention(teacher_config, tiny):
+    student = tiny("modernbert", num_hidden_layers=2)
+    model = build_classifier(student, teacher_config("modernbert"), num_labels=2, layers=[0, 2])
+    assert model.config.layer_types == [FULL, SLIDING]
+    base = teacher_config("modernbert", layer_types=[FULL, SLIDING, FULL])
+    assert build_config(student, base, num_labels=2, layers=[0, 2]).layer_types == [FULL, FULL]
+
+
+def test_kept_layers_must_fit(teacher_config, tiny):
+    with pytest.raises(ConfigError, match="2 kept layers for an architecture of 3"):
+        build_config(tiny("bert"), teacher_config("bert"), num_labels=2, layers=[0, 2])
+
+
+def test_what_cannot_be_built_is_refused(teacher_config, tiny):
+    with pytest.raises(ConfigError, match="cannot build a roberta model from a bert teacher"):
+        build_config(tiny("roberta"), teacher_config("bert"), num_labels=2)
+    with pytest.raises(ConfigError, match="needs a token type"):
+        build_config(tiny("bert", type_vocab_size=0), teacher_config("bert"), num_labels=2)
+    with pytest.raises(ModelError, match="no model_type"):
+        build_config(tiny("bert"), {}, num_labels=2)
+
+
+def test_a_built_model_loads_without_subarch(teacher_config, tiny, tmp_path):
+    build_classifier(tiny("modernbert"), teacher_config("modernbert"), num_labels=2).save_pretrained(tmp_path)
+    program = (
+        "import sys; sys.modules['subarch'] = None\n"
+        "from transformers import AutoModelForSequenceClassification as A\n"
+        f"m, info = A.from_pretrained({str(tmp_path)!r}, output_loading_info=True)\n"
+        "assert not info['missing_keys'] and not info['unexpected_keys'], info"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path).config.model_type == "modernbert"

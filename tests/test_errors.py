@@ -1,7 +1,14 @@
 import pytest
 
 from subarch import errors
-from subarch.errors import ConfigError, InterruptedRun, MissingExtraError, StorageError, SubarchError, did_you_mean
+from subarch.errors import (
+    ConfigError,
+    InterruptedRun,
+    MissingExtraError,
+    StorageError,
+    SubarchError,
+    did_you_mean,
+)
 
 TREE = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
 

@@ -1,5 +1,4 @@
 import errno
-import json
 import math
 import os
 import signal
@@ -9,7 +8,14 @@ import sys
 import pytest
 
 from subarch.errors import StorageError
-from subarch.storage import folder_bytes, read_json, replacing_file, replacing_folder, storage_errors, write_json
+from subarch.storage import (
+    folder_bytes,
+    read_json,
+    replacing_file,
+    replacing_folder,
+    storage_errors,
+    write_json,
+)
 
 
 def everything(folder):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +19,7 @@ from subarch import __version__
 from subarch.errors import InterruptedRun, SubarchError
 
 STARTED = time.monotonic()
+"""When a budget begins to count."""
 
 app = App(
     name="subarch",
@@ -25,181 +28,205 @@ app = App(
     help_format="plaintext",
 )
 
-Recipe = Annotated[
-    Path | None, Parameter(name="--recipe", help="TOML file; its section of this command's name is read.")
-]
-Settings = Annotated[
-    tuple[str, ...],
-    Parameter(name="--set", help="section.field=value, over the recipe; may be repeated.", negative=()),
-]
-Json = Annotated[bool, Parameter(name="--json", help="Print the result as JSON.", negative=())]
-Task = Annotated[
-    str | None, Parameter(help="A built-in task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, pydoc.")
-]
-Train = Annotated[Path | None, Parameter(help="Your own training rows instead: CSV, TSV, JSONL or Parquet.")]
-Valid = Annotated[Path | None, Parameter(help="Rows that select; else made from the training rows.")]
-Test = Annotated[Path | None, Parameter(help="Rows that report; else made from the training rows.")]
-Text = Annotated[str | None, Parameter(help="Column of the text.")]
-TextPair = Annotated[str | None, Parameter(help="Column of the second text, if any.")]
-Label = Annotated[str | None, Parameter(help="Column of the label.")]
-Kind = Annotated[
-    Literal["classification", "regression"] | None,
-    Parameter(help="What the label is, if it cannot be guessed."),
-]
-DataDir = Annotated[
-    Path | None, Parameter(help="Folder of official files; SUBARCH_DATA by default, else the Hub.")
-]
-Out = Annotated[Path | None, Parameter(help="Folder for what comes of it.")]
-Seed = Annotated[int | None, Parameter(help="Seed of everything that is random.")]
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DataFlags:
+    """Which data."""
+
+    task: str | None = None
+    "A built-in task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, pydoc."
+    train: Path | None = None
+    "Your own training rows instead: CSV, TSV, JSONL or Parquet."
+    valid: Path | None = None
+    "Rows that select; else made from the training rows."
+    test: Path | None = None
+    "Rows that report; else made from the training rows."
+    text: str | None = None
+    "Column of the text."
+    text_pair: str | None = None
+    "Column of the second text, if any."
+    label: str | None = None
+    "Column of the label."
+    kind: Literal["classification", "regression"] | None = None
+    "What the label is, if it cannot be guessed."
+    data_dir: Path | None = None
+    "Folder of official files; SUBARCH_DATA by default, else the Hub."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Where it goes, and everything else that the recipe may say."""
+
+    out: Path | None = None
+    "Folder for what comes of it."
+    recipe: Path | None = None
+    "TOML file; its section of this command's name is read."
+    settings: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = ()
+    "section.field=value, over the recipe; may be repeated."
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+    "Print the result as JSON."
+
+
+NO_DATA = DataFlags()
+DEFAULTS = RunFlags()
 
 
 @app.command
 def compress(
     *,
-    teacher: Annotated[
-        str | None, Parameter(help="Folder or Hub id of the encoder, fine-tuned or not.")
-    ] = None,
-    task: Task = None,
-    train: Train = None,
-    valid: Valid = None,
-    test: Test = None,
-    text: Text = None,
-    text_pair: TextPair = None,
-    label: Label = None,
-    kind: Kind = None,
-    data_dir: DataDir = None,
-    out: Out = None,
-    budget: Annotated[str | None, Parameter(help="Wall-clock promise, such as 10m.")] = None,
-    seed: Seed = None,
-    recipe: Recipe = None,
-    settings: Settings = (),
-    as_json: Json = False,
+    teacher: str | None = None,
+    budget: str | None = None,
+    seed: int | None = None,
+    data: DataFlags = NO_DATA,
+    run: RunFlags = DEFAULTS,
 ) -> int:
-    """Turn an encoder and a task into a smaller, faster one, with the report that says what it is worth."""
-    return _run("compress", locals())
+    """Turn an encoder and a task into a smaller, faster one, with the report that says what it is worth.
+
+    Parameters
+    ----------
+    teacher
+        Folder or Hub id of the encoder, fine-tuned or not.
+    budget
+        Wall-clock promise, such as 10m.
+    seed
+        Seed of everything that is random.
+    """
+    return _run("compress", {"teacher": teacher, "budget": budget, "seed": seed}, run, data)
 
 
 @app.command
 def finetune(
     *,
-    model: Annotated[str | None, Parameter(help="Folder or Hub id of the model to train.")] = None,
-    teacher: Annotated[
-        str | None, Parameter(help="Folder or Hub id of a model whose answers are distilled.")
-    ] = None,
-    task: Task = None,
-    train: Train = None,
-    valid: Valid = None,
-    test: Test = None,
-    text: Text = None,
-    text_pair: TextPair = None,
-    label: Label = None,
-    kind: Kind = None,
-    data_dir: DataDir = None,
-    out: Out = None,
-    seed: Seed = None,
-    recipe: Recipe = None,
-    settings: Settings = (),
-    as_json: Json = False,
+    model: str | None = None,
+    teacher: str | None = None,
+    seed: int | None = None,
+    data: DataFlags = NO_DATA,
+    run: RunFlags = DEFAULTS,
 ) -> int:
-    """Fine-tune a model on a task; with a teacher, distil its answers."""
-    return _run("finetune", locals())
+    """Fine-tune a model on a task; with a teacher, distil its answers.
+
+    Parameters
+    ----------
+    model
+        Folder or Hub id of the model to train.
+    teacher
+        Folder or Hub id of a model that answers the task.
+    seed
+        Seed of everything that is random.
+    """
+    return _run("finetune", {"model": model, "teacher": teacher, "seed": seed}, run, data)
 
 
 @app.command
 def extract(
     *,
-    teacher: Annotated[str | None, Parameter(help="Folder or Hub id of the fine-tuned teacher.")] = None,
-    task: Task = None,
-    train: Train = None,
-    valid: Valid = None,
-    test: Test = None,
-    text: Text = None,
-    text_pair: TextPair = None,
-    label: Label = None,
-    kind: Kind = None,
-    data_dir: DataDir = None,
-    epsilon: Annotated[int | None, Parameter(help="Train every epsilon-th candidate of the space.")] = None,
-    steps: Annotated[int | None, Parameter(help="Training steps of each candidate.")] = None,
-    out: Out = None,
-    seed: Seed = None,
-    recipe: Recipe = None,
-    settings: Settings = (),
-    as_json: Json = False,
+    teacher: str | None = None,
+    epsilon: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    data: DataFlags = NO_DATA,
+    run: RunFlags = DEFAULTS,
 ) -> int:
-    """Choose an architecture around a teacher with the FPTAS, and make the student that inherits from it."""
-    return _run("extract", locals())
+    """Choose an architecture around a teacher with the FPTAS, and make the student that inherits from it.
+
+    Parameters
+    ----------
+    teacher
+        Folder or Hub id of the fine-tuned teacher.
+    epsilon
+        Train every epsilon-th candidate of the space.
+    steps
+        Training steps of each candidate.
+    seed
+        Seed of everything that is random.
+    """
+    values = {"teacher": teacher, "epsilon": epsilon, "steps": steps, "seed": seed}
+    return _run("extract", values, run, data)
 
 
 @app.command
 def evaluate(
     *,
-    model: Annotated[str | None, Parameter(help="Folder (PyTorch or ONNX) or Hub id.")] = None,
-    task: Task = None,
-    train: Train = None,
-    valid: Valid = None,
-    test: Test = None,
-    text: Text = None,
-    text_pair: TextPair = None,
-    label: Label = None,
-    kind: Kind = None,
-    data_dir: DataDir = None,
-    split: Annotated[Literal["validation", "test"] | None, Parameter(help="test by default.")] = None,
-    out: Out = None,
-    seed: Seed = None,
-    recipe: Recipe = None,
-    settings: Settings = (),
-    as_json: Json = False,
+    model: str | None = None,
+    split: Literal["validation", "test"] | None = None,
+    seed: int | None = None,
+    data: DataFlags = NO_DATA,
+    run: RunFlags = DEFAULTS,
 ) -> int:
-    """Score a model with 95 % intervals, and keep its predictions."""
-    return _run("evaluate", locals())
+    """Score a model with 95 % intervals, and keep its predictions.
+
+    Parameters
+    ----------
+    model
+        Folder (PyTorch or ONNX) or Hub id.
+    split
+        test by default, which selected nothing.
+    seed
+        Seed of the bootstrap.
+    """
+    return _run("evaluate", {"model": model, "split": split, "seed": seed}, run, data)
 
 
 @app.command
 def export(
     *,
-    model: Annotated[str | None, Parameter(help="Folder or Hub id of a sequence classifier.")] = None,
-    formats: Annotated[
-        tuple[str, ...] | None, Parameter(name="--format", help="onnx, onnx-int8; both by default.")
-    ] = None,
-    out: Out = None,
-    recipe: Recipe = None,
-    settings: Settings = (),
-    as_json: Json = False,
+    model: str | None = None,
+    formats: Annotated[tuple[Literal["onnx", "onnx-int8"], ...], Parameter(name="--format", negative=())] = (),
+    run: RunFlags = DEFAULTS,
 ) -> int:
-    """Export a model to ONNX in fp32 and int8, and check that the exports agree with it."""
-    return _run("export", locals())
+    """Export a model to ONNX in fp32 and int8, and check that the exports agree with it.
+
+    Parameters
+    ----------
+    model
+        Folder or Hub id of a sequence classifier.
+    formats
+        Both by default.
+    """
+    return _run("export", {"model": model, "formats": formats or None}, run)
 
 
 @app.command
 def latency(
     *models: str,
-    task: Task = None,
-    train: Train = None,
-    valid: Valid = None,
-    test: Test = None,
-    text: Text = None,
-    text_pair: TextPair = None,
-    label: Label = None,
-    kind: Kind = None,
-    data_dir: DataDir = None,
-    threads: Annotated[int | None, Parameter(help="Threads of every runtime; all by default.")] = None,
-    repeats: Annotated[int | None, Parameter(help="Counted rounds.")] = None,
-    out: Out = None,
-    recipe: Recipe = None,
-    settings: Settings = (),
-    as_json: Json = False,
+    threads: int | None = None,
+    repeats: int | None = None,
+    data: DataFlags = NO_DATA,
+    run: RunFlags = DEFAULTS,
 ) -> int:
-    """Time models (folders or Hub ids) in turn on single inputs; speed-ups refer to the first."""
-    return _run("latency", locals())
+    """Time models in turn on single inputs; speed-ups refer to the first.
+
+    Parameters
+    ----------
+    models
+        Folders (PyTorch or ONNX) or Hub ids.
+    threads
+        Threads of every runtime; 1 by default.
+    repeats
+        Counted rounds.
+    """
+    return _run("latency", {"models": models, "threads": threads, "repeats": repeats}, run, data)
 
 
 @app.command
 def describe(
     *sources: str,
-    sequence_length: Annotated[int, Parameter(help="Tokens for which FLOPs are counted.")] = 128,
-    as_json: Json = False,
+    sequence_length: int = 128,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Parameters by part and FLOPs of models: published names, D,A,H,I sizes, folders or Hub ids."""
+    """Parameters by part and FLOPs of models, without loading any.
+
+    Parameters
+    ----------
+    sources
+        Published names such as bort, D,A,H,I sizes such as 4,8,1024,768, folders or Hub ids.
+    sequence_length
+        Tokens for which FLOPs are counted.
+    as_json
+        Print a JSON list.
+    """
 
     def work() -> None:
         from subarch.stages.describe import describe as describe_models
@@ -211,32 +238,33 @@ def describe(
     return _guarded(work)
 
 
-def _run(stage: str, arguments: Mapping[str, Any]) -> int:
+def _run(stage: str, values: Mapping[str, Any], run: RunFlags, data: DataFlags | None = None) -> int:
     """Run a stage with a record, progress and saving on Ctrl-C; print its answer."""
-    given = {key: value for key, value in arguments.items() if value is not None and value != ()}
-    as_json, recipe = bool(given.pop("as_json")), given.pop("recipe", None)
-    settings = given.pop("settings", ())
+    flags = {**values, **({} if data is None else dataclasses.asdict(data)), "out": run.out}
+    given = {key: value for key, value in flags.items() if value is not None}
 
     def work() -> None:
-        from subarch.api import run_stage
         from subarch.recipe import merge, parse_settings, read_recipe
-
-        section = read_recipe(recipe, stage) if recipe else {}
-        values = merge(section, parse_settings(settings), given)
-        surroundings: dict[str, Any] = {"started": STARTED} if stage == "compress" else {}
         from subarch.running.interrupts import saving_on_interrupt
         from subarch.terminal import ProgressDisplay
 
+        section = read_recipe(run.recipe, stage) if run.recipe else {}
+        settings = merge(section, parse_settings(run.settings), given)
         with saving_on_interrupt() as stop, ProgressDisplay() as display:
-            display({"event": "phase", "name": "starting"})
-            from subarch.stages.session import Session
-            from subarch.tracking.record import Record
-
-            session = Session(record=Record.open(), on_event=display, stop_requested=stop)
-            result = run_stage(stage, values, session=session, **surroundings)
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False) if as_json else _answer(result))
+            result = _run_stage(stage, settings, display, stop)
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False) if run.as_json else _answer(result))
 
     return _guarded(work)
+
+
+def _run_stage(stage: str, settings: Mapping[str, Any], display: Any, stop: Callable[[], bool]) -> Any:
+    from subarch.api import run_stage
+    from subarch.stages.session import Session
+    from subarch.tracking.record import Record
+
+    session = Session(record=Record.open(), on_event=display, stop_requested=stop)
+    surroundings = {"started": STARTED} if stage == "compress" else {}
+    return run_stage(stage, settings, session=session, **surroundings)
 
 
 def _answer(result: Any) -> str:
@@ -245,7 +273,7 @@ def _answer(result: Any) -> str:
     return answer(result.to_json())
 
 
-def _guarded(work: Any) -> int:
+def _guarded(work: Callable[[], None]) -> int:
     """Run, and turn subarch's own errors into one clear line and an exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     try:
@@ -257,6 +285,7 @@ def _guarded(work: Any) -> int:
         print("stopped: interrupted twice, the last checkpoint stands", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        # The reader went away: nothing is wrong, and Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0

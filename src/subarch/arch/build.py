@@ -80,6 +80,7 @@ def build_classifier(
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
     layers: Sequence[int] | None = None,
+    empty: bool = False,
 ) -> PreTrainedModel:
     """A float32 classifier, its weights drawn from torch's generator; arguments as in `build_config`."""
     config = build_config(

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +53,8 @@ def export_onnx(model: nn.Module, names: tuple[str, ...], path: Path) -> None:
     require_onnx()
     # Two rows and an odd length: the exporter would take a 1 for a constant.
     example = torch.ones(2, 7, dtype=torch.long)
-    arrays = tuple(torch.zeros_like(example) if name == "token_type_ids" else example for name in names)
+    # One tensor each: torch.export takes the same object passed twice for one input.
+    arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     with replacing_file(path) as temporary, _quiet():
         torch.onnx.export(
@@ -76,13 +76,14 @@ def quantize_int8(source: Path, path: Path) -> None:
     The graph must not be fused before: onnxruntime's quantiser then finds no types for the fused weights.
     """
     require_onnx()
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder, replacing_file(path) as temporary, _quiet():
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        quantize_dynamic(prepared, temporary, per_channel=True, weight_type=QuantType.QInt8)
+    with replacing_file(path) as temporary, _quiet():
+        graph = onnx.load(source)
+        # The exporter's own notes on inner shapes contradict what onnx infers after weights are transposed.
+        del graph.graph.value_info[:]
+        quantize_dynamic(graph, temporary, per_channel=True, weight_type=QuantType.QInt8)
 
 
 @contextlib.contextmanager

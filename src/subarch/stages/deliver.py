@@ -46,8 +46,9 @@ LABELS = {
 class DeliverConfig:
     """How the result is measured."""
 
-    threads: int | None = None
-    """Threads of every runtime; all that this process may use by default."""
+    threads: int = 1
+    """Threads of every runtime: one, as services run many single-threaded workers, and as a busy machine distorts
+    least."""
     requests: int = 12
     """Test examples that are timed, one at a time."""
     repeats: int = 15
@@ -140,17 +141,16 @@ def _time(
     session: Session,
 ) -> dict[str, Latency]:
     settings = config.deliver
-    threads = settings.threads or int(describe_machine()["threads"])
     sample = spread_over_lengths(data.test, settings.requests)
     contestants: dict[str, tuple[Any, list[Any]]] = {
-        name: contestant(model, sample, threads, config.max_length) for name, model in models.items()
+        name: contestant(model, sample, settings.threads, config.max_length) for name, model in models.items()
     }
     pairs = sample.pairs or [None] * len(sample)
     texts = list(zip(sample.texts, pairs, strict=True))
     for name, baseline in baselines.items():
         contestants[name] = (lambda request, answer=baseline.predict_one: answer(*request), texts)
     limit = seconds_left(session.deadline)
-    return in_turn(contestants, threads, settings.repeats, None if limit is None else max(2.0, limit - 3.0))
+    return in_turn(contestants, settings.threads, settings.repeats, None if limit is None else max(2.0, limit - 3.0))
 
 
 def _add_latencies(rows: dict[str, dict[str, Any]], latencies: Mapping[str, Latency]) -> None:

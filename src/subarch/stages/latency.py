@@ -14,7 +14,6 @@ import torch
 from subarch.deploy.runtime import open_runtime
 from subarch.deploy.timing import Latency, measure_latency
 from subarch.errors import ConfigError
-from subarch.running.machine import describe_machine
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session, seconds_left
@@ -30,8 +29,8 @@ class LatencyConfig:
     """Folders (PyTorch or ONNX) or Hub ids; the first is what the others' speed-up refers to."""
     out: Path
     data: DataConfig
-    threads: int | None = None
-    """Threads of every runtime; all that this process may use by default."""
+    threads: int = 1
+    """Threads of every runtime."""
     requests: int = 12
     """Test examples, one at a time, evenly spread over the lengths that occur."""
     repeats: int = 15
@@ -39,7 +38,7 @@ class LatencyConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("requests", "repeats"):
+        for name in ("requests", "repeats", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
 
@@ -63,14 +62,13 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
         ) as run:
             folder.began(run.run_id)
             started = time.monotonic()
-            threads = config.threads or int(describe_machine()["threads"])
             sample = spread_over_lengths(data.test, config.requests)
             contestants = {
-                source: contestant(model, sample, threads, config.max_length)
+                source: contestant(model, sample, config.threads, config.max_length)
                 for source, model in zip(config.models, folders, strict=True)
             }
-            found = in_turn(contestants, threads, config.repeats, seconds_left(session.deadline))
-            metrics: dict[str, Any] = {"threads": threads}
+            found = in_turn(contestants, config.threads, config.repeats, seconds_left(session.deadline))
+            metrics: dict[str, Any] = {"threads": config.threads}
             for name, values in found.items():
                 metrics[name] = latency_numbers(values, found[config.models[0]])
                 run.log({f"{name}.{key}": value for key, value in metrics[name].items()}, step=0)

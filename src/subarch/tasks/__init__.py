@@ -1,1 +1,1 @@
-"""What a model must learn: tasks, their data, how it is encoded and batched, and how predictions are scored."""
+"""What a model must learn: tasks, their data, how they are encoded and batched, how answers are scored."""

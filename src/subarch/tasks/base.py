@@ -1,6 +1,6 @@
 """The values of this room: a task is a row in a table, its data are three splits of texts and labels.
 
-One law holds for all tasks: `validation` selects (steps, epochs, settings), `test` reports and selects nothing.
+One law holds for all: `validation` selects (steps, epochs, settings), `test` reports and selects nothing.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Examples:
             None if self.labels is None else self.labels[rows],
         )
 
-    def keys(self) -> list[tuple[str, str]]:
+    def text_keys(self) -> list[tuple[str, str]]:
         """Per example its texts without regard to case and spacing: equal keys are the same example twice."""
         pairs = self.pairs if self.pairs is not None else [""] * len(self)
         return [(_plain(text), _plain(pair)) for text, pair in zip(self.texts, pairs, strict=True)]

@@ -131,8 +131,8 @@ def bucketed_batches(
 ) -> list[Array]:
     """The batches of one epoch of training: alike in length within a batch, random in every other respect.
 
-    Over all ranks every example comes exactly once, and every rank gets equally many batches. The same arguments
-    give the same batches.
+    Over all ranks every example comes exactly once, and every rank gets equally many batches. The same
+    arguments give the same batches.
 
     Args:
         lengths: (N,) tokens of each example.

@@ -1,8 +1,8 @@
 """The GLUE tasks (Wang et al. 2019), from the official files or from the Hub.
 
-The labels of the official test sets were never published, so the official dev set reports (`test`), and a fixed
-part of train selects (`validation`). SST-2 trains on phrases of its sentences: there a score on validation, which
-is made of phrases too, is higher than one on test, made of whole sentences.
+The labels of the official test sets were never published, so the official dev set reports (`test`), and a
+part of train selects (`validation`). SST-2 trains on phrases of its sentences: there a score on validation,
+which is made of phrases too, does not compare with one on test, made of whole sentences.
 
 Main metrics: of MRPC F1, of QQP accuracy, of STS-B Pearson's correlation, as in the released code of Bort.
 """
@@ -19,6 +19,7 @@ import numpy as np
 from subarch.errors import DataError
 from subarch.tasks.base import Array, Examples, Source, Task, TaskData
 from subarch.tasks.splits import carve, validation_size, without
+from subarch.tasks.tables import read_text, unquoted
 
 log = logging.getLogger(__name__)
 
@@ -154,14 +155,14 @@ def load_glue(task: Task, *, data_dir: Path | None, seed: int = 0) -> TaskData:
         train, test, notes = _from_hub(task, source)
     else:
         train, test, notes = _from_files(task, source, Path(data_dir))
-    known = set(test.keys())
+    known = set(test.text_keys())
     kept = without(train, known)
     if len(kept) < len(train):
         notes.append(
             f"{len(train) - len(kept)} train rows that also stand in the official dev set were left out"
         )
     rest, validation = carve(kept, validation_size(len(kept)), kind=task.kind, seed=seed)
-    notes.append(f"test is the official dev set; validation is {len(validation)} rows carved out of train")
+    notes.append(f"test is the dev set; validation is {len(validation)} rows carved out of train")
     return TaskData(task, rest, validation, test, tuple(notes))
 
 
@@ -214,8 +215,8 @@ def _read(path: Path, task: Task, source: Source, columns: tuple[int, ...]) -> t
             skipped += 1
     if skipped > max(10, len(rows) // 100):
         raise DataError(
-            f"{path}: {skipped} of {len(rows) + skipped} rows have no known label in column {columns[-1] + 1}, "
-            f"expected {' or '.join(source.values) or 'a number'}",
+            f"{path}: {skipped} of {len(rows) + skipped} rows have no known label in column "
+            f"{columns[-1] + 1}, expected {' or '.join(source.values) or 'a number'}",
             "use the official file of this name",
         )
     pairs = [row[1] for row in rows] if task.text_pair else None
@@ -223,23 +224,11 @@ def _read(path: Path, task: Task, source: Source, columns: tuple[int, ...]) -> t
 
 
 def _fields(path: Path, source: Source) -> Iterator[list[str]]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 at byte {error.start}", "use the official file") from error
     # Only line feeds end a row: the texts hold other characters that splitlines() takes for line ends.
-    lines = text.split("\n")[1 if source.header else 0 :]
-    for line in lines:
+    for line in read_text(path).split("\n")[1 if source.header else 0 :]:
         if line.strip():
             fields = line.rstrip("\r").split("\t")
             yield [unquoted(field) for field in fields] if source.quoted else fields
-
-
-def unquoted(field: str) -> str:
-    """A field without the quotes that a CSV writer put around it."""
-    if len(field) >= 2 and field[0] == field[-1] == '"':
-        return field[1:-1].replace('""', '"')
-    return field
 
 
 def _labels(raw: list[str], source: Source, path: Path) -> Array:

@@ -1,17 +1,16 @@
 """Scores of predictions, and how sure we are of them.
 
 A metric is computed from what its bootstrap can resample cheaply: those of a classification from the table of
-(label, predicted class) counts, those of a regression from the two rows of numbers; both along the last axes, so
-that a thousand resamples are one call. Cases that have no value by the formula get one here, without a warning:
-Matthews' and the linear correlation coefficients are 0 where either side is constant, F1 is 0 where neither labels nor predictions
-hold the positive class.
+(label, predicted class) counts, those of a regression from the two rows of numbers; both along the last axes,
+so that a thousand resamples are one call. Cases that have no value by the formula get one here, without a
+warning: Matthews' coefficient and the correlations are 0 where either side is constant, F1 is 0 where neither
+labels nor predictions hold the positive class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.stats import rankdata
@@ -139,7 +138,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def _metric(name: str, kind: Literal["classification", "regression"] | None = None) -> Metric:
+def _metric(name: str, kind: Kind | None = None) -> Metric:
     if name not in METRICS:
         raise ConfigError(f"unknown metric {name!r}", did_you_mean(name, METRICS))
     metric = METRICS[name]
@@ -189,4 +188,4 @@ def _f1_per_class(counts: Array) -> Array:
 def _ratio(above: Array, below: Array) -> Array:
     """Above / below, 0 where `below` is 0."""
     above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0))

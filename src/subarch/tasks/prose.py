@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import warnings
 from collections.abc import Iterator
 
 MASK = "name"
@@ -59,7 +60,10 @@ def docstrings(source: str) -> Iterator[str]:
     Raises:
         SyntaxError: The source is not Python of this interpreter's version.
     """
-    nodes: list[ast.AST] = [ast.parse(source)]
+    with warnings.catch_warnings():
+        # Others' invalid escapes are no concern of our user, and as errors they would change the texts.
+        warnings.simplefilter("ignore")
+        nodes: list[ast.AST] = [ast.parse(source)]
     while nodes:
         node = nodes.pop()
         text: str | None = None

@@ -1,8 +1,8 @@
 """The task that needs no download: which library does a piece of documentation come from?
 
-The texts are docstrings of six installed packages, read from their source files (nothing is imported), with the
-names that give them away masked. Their number and content depend on the installed versions, which the notes name:
-compare only runs with equal fingerprints. No file of a package gives texts to two splits.
+The texts are docstrings of six installed packages, read from their source files (nothing is imported), with
+the names that give them away masked. Their number and content depend on the installed versions, which the
+notes name: compare only runs with equal fingerprints. No file of a package gives texts to two splits.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LARGEST_FILE = 250_000
 """Bytes; larger sources are generated."""
 
 FEWEST_QUOTES = 8
-"""Triple quotes in a file worth parsing; one with fewer has too little documentation for the time it takes."""
+"""Triple quotes in a file worth parsing; one with fewer documents too little for the time it takes."""
 
 PYDOC = Task(
     name="pydoc",
@@ -71,7 +71,8 @@ def load_pydoc(*, seed: int = 0) -> TaskData:
     """Build the task from the packages installed here; takes seconds.
 
     Args:
-        seed: Decides which files validate and which train, and the order of the texts; test does not depend on it.
+        seed: Decides which files validate and which train, and the order of the texts; which texts are test
+            does not depend on it.
 
     Raises:
         DataError: One of the packages is not installed with its sources.

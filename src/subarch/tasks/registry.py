@@ -21,9 +21,10 @@ def load_task(name: str, *, data_dir: Path | None = None, seed: int = 0) -> Task
 
     Args:
         name: One of `task_names()`.
-        data_dir: Folder of official files; without one, that of the environment variable SUBARCH_DATA, else the Hub.
-        seed: Of the carving of validation out of train. Test never depends on it; runs that are to be compared
-            should share it.
+        data_dir: Folder of official files; without one, that of the environment variable SUBARCH_DATA, else
+            the Hub.
+        seed: Of the carving of validation out of train. Test never depends on it; runs that are to be
+            compared should share it.
 
     Raises:
         DataError: An unknown name, or data that are missing or out of reach.

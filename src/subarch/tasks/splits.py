@@ -20,16 +20,16 @@ def validation_size(rows: int) -> int:
 def carve(
     examples: Examples, size: int, *, kind: Kind, seed: int, keep: Collection[tuple[str, str]] = ()
 ) -> tuple[Examples, Examples]:
-    """Split into (rest, part) of about `size` rows; every label keeps its share and at least one text in the rest.
+    """Split into (rest, part) of about `size` rows; every label keeps its share, and a text in the rest.
 
     Args:
         examples: With labels.
         size: Rows of the part; it gets fewer where copies of one text do not fit.
         kind: Scores of a regression are stratified by quantile.
         seed: Of the draw.
-        keep: Keys (`Examples.keys`) of texts that must stay in the rest, since they stand in another split.
+        keep: Keys (`Examples.text_keys`) of texts that stand in another split, so must stay in the rest.
     """
-    keys = examples.keys()
+    keys = examples.text_keys()
     numbers: dict[tuple[str, str], int] = {}
     group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
     _, first, copies = np.unique(group, return_index=True, return_counts=True)
@@ -54,7 +54,7 @@ def carve(
 
 def without(examples: Examples, keys: Collection[tuple[str, str]]) -> Examples:
     """The examples whose texts are not among `keys`."""
-    return examples.take(np.flatnonzero([key not in keys for key in examples.keys()]))
+    return examples.take(np.flatnonzero([key not in keys for key in examples.text_keys()]))
 
 
 def _strata(labels: Array | None, kind: Kind) -> Array:
@@ -67,7 +67,7 @@ def _strata(labels: Array | None, kind: Kind) -> Array:
 
 
 def _quotas(strata: Array, size: int) -> dict[int, int]:
-    """Rows of each stratum, by largest remainder, so that they add up to `size`; at least 1 each where that fits."""
+    """Rows of each stratum, by largest remainder, adding up to `size`; at least 1 each where that fits."""
     names, counts = np.unique(strata, return_counts=True)
     exact = counts * size / counts.sum()
     quotas = np.floor(exact).astype(np.int64)

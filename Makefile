@@ -1,0 +1,39 @@
+# Everything happens in .venv. Another Python: make PYTHON=python3.12 …
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+OUT ?= out/quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test format clean
+
+help: ## Show these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Install subarch, its tools and the quickstart's teacher into .venv
+
+# Installed again only when what is installed changed.
+$(STAMP): pyproject.toml constraints.txt requirements/quickstart.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "subarch needs Python 3.11 or later")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[onnx,dev]"
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/quickstart.txt
+	@touch $@
+
+quickstart: install ## Compress a small encoder for a small task into OUT=out/quickstart
+	$(BIN)/subarch compress --recipe recipes/quickstart.toml --out $(OUT)
+
+test: install ## What CI runs: format, lint, types, tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: install ## Format and sort imports
+	$(BIN)/ruff check --fix --select I src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+clean: ## Remove .venv and the caches; outputs stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,217 @@
+"""A user's own data: one to three files, brought into the three splits of a task.
+
+What is missing is carved out of train, and shares no text with the rest of it or with the other split.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subarch.errors import DataError
+from subarch.tasks.base import Array, Examples, Kind, Task, TaskData
+from subarch.tasks.columns import Columns, as_number, find_columns, guess_kind
+from subarch.tasks.splits import carve
+from subarch.tasks.tables import Table, read_table
+
+FEWEST = 10
+"""Rows of the smallest file that is split."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A table whose columns are known and whose cells are checked."""
+
+    table: Table
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[Any]
+
+
+def load_files(
+    train: Path,
+    valid: Path | None = None,
+    test: Path | None = None,
+    *,
+    columns: Columns | None = None,
+    kind: Kind | None = None,
+    seed: int = 0,
+) -> TaskData:
+    """Read a task from files.
+
+    Only `train`: it is split 80/10/10. With `valid` or `test`, the other is carved out of train (a tenth).
+    With all three, they are taken as they are.
+
+    Args:
+        train: A .csv, .tsv, .jsonl or .parquet file with a header (or keys).
+        valid: Selects; may be of another format, with the same columns.
+        test: Reports.
+        columns: Those of text, pair and label; what is not given is guessed where that is safe.
+        kind: Guessed from the labels where that is safe.
+        seed: Of the split.
+
+    Raises:
+        DataError: A file, column, row or label that cannot be used; the message names the line.
+    """
+    given = columns or Columns()
+    table = read_table(Path(train))
+    text, pair, label = find_columns(table, given)
+    exact = Columns(text=text, text_pair=pair, label=label)
+    tables = [table] + [read_table(Path(path)) for path in (valid, test) if path is not None]
+    rows = [_rows(each, exact) for each in tables]
+    known_kind: Kind = kind or guess_kind(rows[0].labels, label)
+    notes = [
+        note for note in (_guessed_columns(given, exact), _guessed_kind(kind, known_kind, label)) if note
+    ]
+    if known_kind == "classification":
+        names = _class_names(rows[0], label)
+        splits = [_with_labels(each, lambda each: _class_indices(each, names)) for each in rows]
+    else:
+        names = ()
+        splits = [_with_labels(each, _scores) for each in rows]
+    task = Task(
+        name=Path(train).stem,
+        kind=known_kind,
+        labels=names,
+        text=text,
+        text_pair=pair,
+        label=label,
+        metrics=("accuracy", "f1_macro") if names else ("pearson", "spearman", "rmse"),
+        main_metric="accuracy" if names else "pearson",
+    )
+    parts = dict(
+        zip(["train", *(["validation"] if valid else []), *(["test"] if test else [])], splits, strict=True)
+    )
+    parts, split_notes = _complete(parts, task, Path(train), seed)
+    return TaskData(task, parts["train"], parts["validation"], parts["test"], (*notes, *split_notes))
+
+
+def _rows(table: Table, columns: Columns) -> _Rows:
+    for column in (columns.text, columns.text_pair, columns.label):
+        if column is not None and column not in table.columns:
+            raise DataError(
+                f"{table.path} has no column {column!r} as train has, but {', '.join(table.columns)}",
+                "give all files the same column names",
+            )
+    texts = _texts(table, str(columns.text))
+    pairs = _texts(table, columns.text_pair) if columns.text_pair else None
+    labels = [cell.strip() if isinstance(cell, str) else cell for cell in table.columns[str(columns.label)]]
+    for row, label in enumerate(labels):
+        if label is None or label == "":
+            raise DataError(
+                f"{table.place(row)}: label {columns.label!r} is missing, expected one",
+                "label the row or take it out",
+            )
+        if isinstance(label, list | dict):
+            raise DataError(f"{table.place(row)}: label is {repr(label)[:40]}, expected a word or a number")
+    return _Rows(table, texts, pairs, labels)
+
+
+def _texts(table: Table, column: str) -> list[str]:
+    for row, cell in enumerate(table.columns[column]):
+        if cell is None or (isinstance(cell, str) and not cell.strip()):
+            raise DataError(
+                f"{table.place(row)}: {column!r} is empty, expected a text", "fill it or take the row out"
+            )
+        if not isinstance(cell, str):
+            raise DataError(f"{table.place(row)}: {column!r} holds {repr(cell)[:40]}, expected a text")
+    return table.columns[column]
+
+
+def _class_name(label: Any) -> str:
+    """Whole numbers read the same from every format: 1, "1" and 1.0 are the class "1"."""
+    number = as_number(label)
+    if number is not None and math.isfinite(number) and number == int(number):
+        return str(int(number))
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def _class_names(rows: _Rows, column: str) -> tuple[str, ...]:
+    names = {_class_name(label) for label in rows.labels}
+    if len(names) < 2:
+        raise DataError(
+            f"{rows.table.path}: every label in {column!r} is {names.pop()!r}, expected at least two classes",
+            "is it the right column? name it with --label",
+        )
+    return tuple(sorted(names, key=lambda name: (as_number(name) is None, as_number(name) or 0.0, name)))
+
+
+def _class_indices(rows: _Rows, names: tuple[str, ...]) -> Array:
+    index = {name: number for number, name in enumerate(names)}
+    found = [_class_name(label) for label in rows.labels]
+    for row, name in enumerate(found):
+        if name not in index:
+            raise DataError(
+                f"{rows.table.place(row)}: label {name!r} is not in train, expected one of {_some(names)}",
+                "correct it, or add examples of it to train",
+            )
+    return np.array([index[name] for name in found], dtype=np.int64)
+
+
+def _scores(rows: _Rows) -> Array:
+    for row, label in enumerate(rows.labels):
+        number = as_number(label)
+        if number is None or not math.isfinite(number):
+            raise DataError(
+                f"{rows.table.place(row)}: label {label!r} is not a finite number, expected a score",
+                "correct it, take the row out, or give --kind classification",
+            )
+    return np.array([float(label) for label in rows.labels], dtype=np.float32)
+
+
+def _with_labels(rows: _Rows, label: Callable[[_Rows], Array]) -> Examples:
+    return Examples(rows.texts, rows.pairs, label(rows))
+
+
+def _complete(
+    parts: dict[str, Examples], task: Task, path: Path, seed: int
+) -> tuple[dict[str, Examples], list[str]]:
+    """Carve the missing splits out of train."""
+    notes: list[str] = []
+    missing = [split for split in ("test", "validation") if split not in parts]
+    train = parts["train"]
+    needed = max(FEWEST, 2 * len(task.labels) * (1 + len(missing)))
+    if missing and len(train) < needed:
+        raise DataError(
+            f"{path} has {len(train)} rows, expected {needed} or more to carve {' and '.join(missing)} out",
+            "add rows, or give the splits as files of their own",
+        )
+    size = max(len(train) // 10, len(task.labels), 1)
+    for number, split in enumerate(missing):
+        keep = {key for name, examples in parts.items() if name != "train" for key in examples.text_keys()}
+        parts["train"], parts[split] = carve(
+            parts["train"], size, kind=task.kind, seed=seed + number, keep=keep
+        )
+        if len(parts[split]) == 0:
+            raise DataError(
+                f"{path} has too few different texts to carve {split} out of it, expected at least {needed}",
+                f"give {split} as a file of its own",
+            )
+        notes.append(f"{split} is {len(parts[split])} rows carved out of {path.name}")
+    for split in ("validation", "test"):
+        shared = len(set(parts["train"].text_keys()) & set(parts[split].text_keys()))
+        if shared:
+            notes.append(f"{shared} texts stand both in train and in {split}: its score may be too good")
+    return parts, notes
+
+
+def _guessed_columns(given: Columns, exact: Columns) -> str:
+    guessed = [
+        f"{name} is column {getattr(exact, name)!r}"
+        for name in ("text", "text_pair", "label")
+        if getattr(given, name) is None and getattr(exact, name) is not None
+    ]
+    return f"guessed: {', '.join(guessed)}" if guessed else ""
+
+
+def _guessed_kind(given: Kind | None, known: Kind, label: str) -> str:
+    return "" if given else f"guessed from the labels in {label!r}: {known}"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

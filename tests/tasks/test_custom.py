@@ -1,0 +1,163 @@
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from subarch.errors import DataError
+from subarch.tasks.columns import Columns
+from subarch.tasks.custom import load_files
+
+
+def csv(tmp_path, name="train.csv", rows=(), header="text,label"):
+    path = tmp_path / name
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def some(count, prefix="text", labels=("neg", "pos")):
+    return [f"{prefix} {i},{labels[i % len(labels)]}" for i in range(count)]
+
+
+def sizes(data):
+    return [len(split) for split in (data.train, data.validation, data.test)]
+
+
+def test_one_file_is_split_and_the_guesses_are_noted(tmp_path):
+    data = load_files(csv(tmp_path, rows=some(100)))
+    assert sizes(data) == [80, 10, 10]
+    assert (data.task.name, data.task.kind, data.task.labels) == ("train", "classification", ("neg", "pos"))
+    assert (data.task.metrics, data.task.main_metric) == (("accuracy", "f1_macro"), "accuracy")
+    assert all(np.bincount(split.labels).tolist() == [5, 5] for split in (data.validation, data.test))
+    assert "guessed: text is column 'text', label is column 'label'" in data.notes
+    assert "guessed from the labels in 'label': classification" in data.notes
+    assert "test is 10 rows carved out of train.csv" in data.notes
+
+
+def test_valid_selects_and_test_is_carved(tmp_path):
+    valid = csv(tmp_path, "valid.csv", some(20, "held out"))
+    data = load_files(csv(tmp_path, rows=some(100)), valid)
+    assert sizes(data) == [90, 20, 10]
+    assert data.validation.texts[0] == "held out 0"
+
+
+def test_test_reports_and_validation_is_carved(tmp_path):
+    test = csv(tmp_path, "test.csv", some(20, "held out"))
+    data = load_files(csv(tmp_path, rows=some(100)), test=test)
+    assert sizes(data) == [90, 10, 20]
+    assert data.test.texts[0] == "held out 0"
+
+
+def test_three_files_are_taken_as_they_are_and_what_they_share_is_noted(tmp_path):
+    data = load_files(
+        csv(tmp_path, rows=some(8)),
+        csv(tmp_path, "v.csv", ["TEXT 0,neg", "v,pos"]),
+        csv(tmp_path, "t.csv", some(3, "t")),
+        columns=Columns(text="text", label="label"),
+        kind="classification",
+    )
+    assert sizes(data) == [8, 2, 3]
+    assert data.notes == ("1 texts stand both in train and in validation: its score may be too good",)
+
+
+def test_copies_never_straddle_also_with_a_given_file(tmp_path):
+    rows = [f"text {i % 40},{'ab'[i % 2]}" for i in range(120)]
+    valid = csv(tmp_path, "valid.csv", [f"text {i},{'ab'[i % 2]}" for i in range(10)])
+    for data in (load_files(csv(tmp_path, rows=rows)), load_files(csv(tmp_path, rows=rows), valid)):
+        train, validation, test = (set(s.text_keys()) for s in (data.train, data.validation, data.test))
+        assert not test & (train | validation)
+        assert data.test.labels.any()
+
+
+def test_the_split_is_the_seed(tmp_path):
+    path = csv(tmp_path, rows=some(60))
+    prints = [load_files(path, seed=seed).fingerprint for seed in (0, 0, 1)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_scores_are_a_regression(tmp_path):
+    data = load_files(csv(tmp_path, rows=[f"text {i},{i / 7:.3f}" for i in range(50)]))
+    assert (data.task.kind, data.task.labels, data.task.num_outputs) == ("regression", (), 1)
+    assert (data.task.metrics, data.task.main_metric) == (("pearson", "spearman", "rmse"), "pearson")
+    assert data.train.labels.dtype == np.float32
+
+
+def test_formats_mix_and_class_names_agree(tmp_path):
+    train = csv(tmp_path, rows=some(30, labels=("0", "1", "10")))
+    pq.write_table(pa.table({"text": ["x", "y"], "label": [1.0, 10.0]}), tmp_path / "v.parquet")
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"text": "z", "label": n}) for n in (0, 10)))
+    data = load_files(train, tmp_path / "v.parquet", tmp_path / "t.jsonl")
+    assert data.task.labels == ("0", "1", "10")
+    assert (data.validation.labels.tolist(), data.test.labels.tolist()) == ([1, 2], [0, 2])
+
+
+def test_pairs(tmp_path):
+    rows = [f"p {i},h {i},{'yn'[i % 2]}" for i in range(40)]
+    data = load_files(csv(tmp_path, header="premise,hypothesis,label", rows=rows))
+    assert (data.task.text, data.task.text_pair) == ("premise", "hypothesis")
+    assert data.train.pairs[0].startswith("h ")
+
+
+def test_true_and_false_are_classes(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(json.dumps({"text": f"t {i}", "label": i % 2 == 0}) for i in range(20)))
+    assert load_files(path).task.labels == ("false", "true")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,x", ",y"], "line 3: 'text' is empty, expected a text"),
+        (["a,x", "b, "], "line 3: label 'label' is missing, expected one"),
+        (some(30, labels=("x",)), "every label in 'label' is 'x', expected at least two classes"),
+        (some(9), "has 9 rows, expected 12 or more to carve test and validation out"),
+        (["same,a", "same,b"] * 20, "too few different texts to carve test out of it"),
+    ],
+)
+def test_errors_in_train(tmp_path, rows, message):
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
+        load_files(csv(tmp_path, rows=rows))
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "much"])
+def test_a_score_that_is_no_finite_number(tmp_path, bad):
+    rows = [f"text {i},{i / 7:.3f}" for i in range(20)] + [f"last,{bad}"]
+    with pytest.raises(DataError, match=f"line 22: label '{bad}' is not a finite number"):
+        load_files(csv(tmp_path, rows=rows), kind="regression")
+
+
+def test_a_label_that_train_does_not_know(tmp_path):
+    test = csv(tmp_path, "test.csv", ["x,pos", "y,neutral"])
+    with pytest.raises(
+        DataError, match=r"test\.csv, line 3: label 'neutral' is not in train, expected one of neg, pos"
+    ):
+        load_files(csv(tmp_path, rows=some(40)), test=test)
+
+
+def test_a_file_with_other_columns(tmp_path):
+    test = csv(tmp_path, "test.csv", ["x,pos"], header="sentence,label")
+    with pytest.raises(DataError, match=r"test\.csv has no column 'text' as train has, but sentence, label"):
+        load_files(csv(tmp_path, rows=some(40)), test=test)
+
+
+def test_cells_that_are_no_text(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a", "label": "x"}\n{"text": 3, "label": "y"}\n')
+    with pytest.raises(DataError, match="line 2: 'text' holds 3, expected a text"):
+        load_files(path)
+    path.write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": ["y"]}\n')
+    with pytest.raises(DataError, match=r"line 2: label is \['y'\], expected a word"):
+        load_files(path)
+    path.write_text('{"text": "a", "label": "x"}\n{"label": "y"}\n')
+    with pytest.raises(DataError, match="line 2: 'text' is empty"):
+        load_files(path)
+
+
+def test_the_row_of_a_parquet_file_is_named(tmp_path):
+    pq.write_table(pa.table({"text": ["a", None], "label": ["x", "y"]}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet, row 2: 'text' is empty"):
+        load_files(tmp_path / "t.parquet")

@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from subarch.errors import DataError
-from subarch.tasks.columns import Columns
 from subarch.tasks.custom import load_files
 
 
@@ -55,7 +54,8 @@ def test_three_files_are_taken_as_they_are_and_what_they_share_is_noted(tmp_path
         csv(tmp_path, rows=some(8)),
         csv(tmp_path, "v.csv", ["TEXT 0,neg", "v,pos"]),
         csv(tmp_path, "t.csv", some(3, "t")),
-        columns=Columns(text="text", label="label"),
+        text="text",
+        label="label",
         kind="classification",
     )
     assert sizes(data) == [8, 2, 3]

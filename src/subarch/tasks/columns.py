@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 from subarch.errors import ConfigError, DataError, did_you_mean
 from subarch.tasks.base import Kind
@@ -55,6 +55,14 @@ FEW = 20
 """Distinct whole numbers up to which they are classes."""
 MANY = 100
 """Distinct whole numbers from which they are a scale; between the two we ask."""
+
+
+class ColumnNames(TypedDict, total=False):
+    """The fields of `Columns`, as keyword arguments of a function."""
+
+    text: str | None
+    text_pair: str | None
+    label: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

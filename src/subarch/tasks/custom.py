@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from subarch.errors import DataError
 from subarch.tasks.base import Array, Examples, Kind, Task, TaskData
-from subarch.tasks.columns import Columns, as_number, find_columns, guess_kind
+from subarch.tasks.columns import ColumnNames, Columns, as_number, find_columns, guess_kind
 from subarch.tasks.splits import carve
 from subarch.tasks.tables import Table, read_table
 
@@ -38,9 +38,9 @@ def load_files(
     valid: Path | None = None,
     test: Path | None = None,
     *,
-    columns: Columns | None = None,
     kind: Kind | None = None,
     seed: int = 0,
+    **columns: Unpack[ColumnNames],
 ) -> TaskData:
     """Read a task from files.
 
@@ -51,14 +51,14 @@ def load_files(
         train: A .csv, .tsv, .jsonl or .parquet file with a header (or keys).
         valid: Selects; may be of another format, with the same columns.
         test: Reports.
-        columns: Those of text, pair and label; what is not given is guessed where that is safe.
         kind: Guessed from the labels where that is safe.
         seed: Of the split.
+        columns: Names of the columns `text`, `text_pair` and `label`; guessed where that is safe.
 
     Raises:
         DataError: A file, column, row or label that cannot be used; the message names the line.
     """
-    given = columns or Columns()
+    given = Columns(**columns)
     table = read_table(Path(train))
     text, pair, label = find_columns(table, given)
     exact = Columns(text=text, text_pair=pair, label=label)

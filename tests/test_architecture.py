@@ -120,9 +120,7 @@ def sizes(module: Module) -> Iterator[str]:
 
 def is_command(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """The parameters of a command are its flags, which have a budget of their own."""
-    return module.room == "cli" and any(
-        "command" in ast.unparse(decorator) for decorator in node.decorator_list
-    )
+    return module.room == "cli" and any("command" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
 def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

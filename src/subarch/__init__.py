@@ -16,7 +16,7 @@ __version__ = version("subarch")
 
 STAGES = ("compress", "describe", "evaluate", "export", "extract", "finetune", "latency")
 
-__all__ = [*STAGES, "__version__"]  # noqa: PLE0604  (names of stages, all strings)
+__all__ = [*STAGES, "__version__"]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -30,9 +30,7 @@ def read_recipe(path: Path, stage: str) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     section = recipe.get(stage)
     if not isinstance(section, dict):
-        raise ConfigError(
-            f"{path} has no section [{stage}]", f"sections found: {', '.join(recipe) or 'none'}"
-        )
+        raise ConfigError(f"{path} has no section [{stage}]", f"sections found: {', '.join(recipe) or 'none'}")
     return section
 
 
@@ -46,9 +44,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name.strip():
-            raise ConfigError(
-                f"--set {setting!r}, expected section.field=value", "for example --set distil.epochs=3"
-            )
+            raise ConfigError(f"--set {setting!r}, expected section.field=value", "for example --set distil.epochs=3")
         *sections, field = name.strip().split(".")
         target = values
         for section in sections:
@@ -89,9 +85,7 @@ def build_config(kind: type[Config], values: Mapping[str, Any]) -> Config:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
             flag = f"--{name.replace('_', '-')}"
-            raise ConfigError(
-                f"{flag} is missing", "give it as a flag, or in a recipe with --recipe"
-            ) from error
+            raise ConfigError(f"{flag} is missing", "give it as a flag, or in a recipe with --recipe") from error
         raise ConfigError(f"{name} is {first['input']!r}: {_lower(first['msg'])}") from error
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while a stage runs: bars with the time left on a terminal, plain lines elsewhere; all on stderr."""
+"""What a person sees while a stage runs: bars with the time left on a terminal, lines elsewhere; all on stderr."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ class ProgressDisplay:
         self._update("search", 0.0, f"0 of {self._candidates} candidates")
 
     def _on_candidate(self, event: dict[str, Any]) -> None:
-        self._update(
-            "search", event["done"] / self._candidates, f"{event['done']} of {self._candidates} candidates"
-        )
+        self._update("search", event["done"] / self._candidates, f"{event['done']} of {self._candidates} candidates")
 
     def _say(self, line: str) -> None:
         self._progress.console.print(line, markup=False)

@@ -51,11 +51,7 @@ def meta_model(config_of):
     """The model of an architecture without memory for its weights."""
 
     def make(architecture, head, num_labels=2):
-        options = (
-            {"add_pooling_layer": False}
-            if head == "none" and architecture.family in ("bert", "roberta")
-            else {}
-        )
+        options = {"add_pooling_layer": False} if head == "none" and architecture.family in ("bert", "roberta") else {}
         config = config_of(architecture, num_labels=num_labels)
         with torch.device("meta"):
             return CLASSES[head].from_config(config, **options)

@@ -43,9 +43,7 @@ def test_sizes_are_the_architectures_and_all_else_the_teachers(teacher_config, t
 
 
 def test_labels_and_problem_type_are_not_the_teachers(teacher_config, tiny):
-    base = teacher_config(
-        "bert", id2label={0: "a", 1: "b", 2: "c"}, problem_type="regression", dtype="float16"
-    )
+    base = teacher_config("bert", id2label={0: "a", 1: "b", 2: "c"}, problem_type="regression", dtype="float16")
     named = build_config(tiny("bert"), base, num_labels=2, id2label={0: "no", 1: "yes"})
     assert (named.id2label, named.label2id) == ({0: "no", 1: "yes"}, {"no": 0, "yes": 1})
     assert named.problem_type is None

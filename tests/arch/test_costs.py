@@ -9,9 +9,7 @@ from subarch.arch.costs import HEADS, flops, parameters
 from subarch.arch.families import FAMILIES, layer_of
 from subarch.errors import ConfigError
 
-COMBINATIONS = [
-    (name, head) for name in FAMILIES for head in HEADS if head != "pooler" or FAMILIES[name].has_pooler
-]
+COMBINATIONS = [(name, head) for name in FAMILIES for head in HEADS if head != "pooler" or FAMILIES[name].has_pooler]
 SIZES = st.fixed_dictionaries(
     {
         "num_hidden_layers": st.integers(1, 4),
@@ -26,9 +24,7 @@ SIZES = st.fixed_dictionaries(
 @pytest.mark.parametrize(("family", "head"), COMBINATIONS)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(sizes=SIZES, embedding_size=st.integers(1, 24), num_labels=st.integers(1, 5))
-def test_the_closed_form_counts_what_is_built(
-    tiny, meta_model, family, head, sizes, embedding_size, num_labels
-):
+def test_the_closed_form_counts_what_is_built(tiny, meta_model, family, head, sizes, embedding_size, num_labels):
     options = {"embedding_size": embedding_size} if family == "electra" else {}
     architecture = tiny(family, **sizes, **options)
     model = meta_model(architecture, head, num_labels)

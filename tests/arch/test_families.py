@@ -62,10 +62,7 @@ def test_layers_are_found_and_renamed(tiny, meta_model, family):
 
 def test_a_layer_number_is_not_a_prefix_of_another():
     bert = family_of("bert")
-    assert (
-        rename_layer(bert, "bert.encoder.layer.11.output.dense.bias", 1)
-        == "bert.encoder.layer.1.output.dense.bias"
-    )
+    assert rename_layer(bert, "bert.encoder.layer.11.output.dense.bias", 1) == "bert.encoder.layer.1.output.dense.bias"
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -85,11 +82,7 @@ def test_only_modernbert_has_a_different_first_layer(tiny, meta_model):
     for family in FAMILIES.values():
         model = meta_model(tiny(family.name), "none")
         owned = [
-            {
-                rename_layer(family, name, 0)
-                for name, _ in model.named_parameters()
-                if layer_of(family, name) == i
-            }
+            {rename_layer(family, name, 0) for name, _ in model.named_parameters() if layer_of(family, name) == i}
             for i in (0, 1)
         ]
         assert (owned[0] != owned[1]) == family.keeps_first_layer, family.name

@@ -175,9 +175,7 @@ def test_a_trained_classifier_comes_back_in_float32(folder, family):
 
 def test_an_encoder_gets_a_fresh_head(folder):
     path = folder("bert", AutoModel)
-    model = load_classifier(
-        path, id2label={0: "no", 1: "yes", 2: "maybe"}, problem_type="single_label_classification"
-    )
+    model = load_classifier(path, id2label={0: "no", 1: "yes", 2: "maybe"}, problem_type="single_label_classification")
     assert model.config.num_labels == 3 and model.config.label2id["maybe"] == 2
     assert model.config.problem_type == "single_label_classification"
     expected = load_file(path / "model.safetensors")["embeddings.word_embeddings.weight"]

@@ -92,9 +92,7 @@ def test_texts_of_seen_tokens_encode_as_before(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    words=st.lists(st.sampled_from(sorted({word for text in CORPUS for word in text.split()})), min_size=1)
-)
+@given(words=st.lists(st.sampled_from(sorted({word for text in CORPUS for word in text.split()})), min_size=1))
 def test_texts_whose_tokens_are_kept_encode_as_before(kind, words):
     full = KINDS[kind]
     kept, small = cut(full, counts_of(full, FEW), smallest(full) + 40)
@@ -200,9 +198,7 @@ def test_padding_and_bert_processing_are_renumbered():
             vocab=KINDS["BPE"].get_vocab(),
             merges=[tuple(merge) for merge in json.loads(KINDS["BPE"].to_str())["model"]["merges"]],
         ),
-        lambda path: PreTrainedTokenizerFast(
-            tokenizer_object=KINDS["BPE"], pad_token="<pad>", mask_token="<mask>"
-        ),
+        lambda path: PreTrainedTokenizerFast(tokenizer_object=KINDS["BPE"], pad_token="<pad>", mask_token="<mask>"),
     ],
     ids=["bert", "roberta", "fast"],
 )
@@ -265,9 +261,7 @@ def test_positions_that_hang_on_the_padding_id_forbid_moving_it():
 
 def test_a_vocabulary_that_cannot_be_cut_is_refused():
     unigram = json.loads(Tokenizer(models.Unigram([("a", 0.0)], unk_id=0)).to_str())
-    suffixed = json.loads(
-        Tokenizer(models.BPE(vocab={"a</w>": 0}, merges=[], end_of_word_suffix="</w>")).to_str()
-    )
+    suffixed = json.loads(Tokenizer(models.BPE(vocab={"a</w>": 0}, merges=[], end_of_word_suffix="</w>")).to_str())
     for saved, message in ((unigram, "Unigram"), (suffixed, "parts of words")):
         with pytest.raises(ModelError, match=message):
             keep_tokens(saved, {}, 10)

@@ -82,9 +82,7 @@ def test_a_learning_curve_shows_scores_only_where_they_were_taken(report):
 
 
 def test_a_learning_curve_of_losses_only_fills_the_figure():
-    figure = figures.learning_curve(
-        [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], "distil", "f1", percent=True
-    )
+    figure = figures.learning_curve([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], "distil", "f1", percent=True)
     assert len(figure.data) == 1
     assert tuple(figure.layout.yaxis.domain) == (0, 1)
     assert figures.learning_curve([{"step": 1}], "distil", "f1", percent=True) is None

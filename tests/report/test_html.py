@@ -96,9 +96,7 @@ def test_every_figure_has_its_data_its_words_and_its_place(page):
 
 def test_the_data_of_the_scripts_is_json(page):
     kinds = [attributes.get("type") for attributes in page.all("script")]
-    parsed = [
-        json.loads(text) for kind, text in zip(kinds, page.scripts, strict=True) if kind == "application/json"
-    ]
+    parsed = [json.loads(text) for kind, text in zip(kinds, page.scripts, strict=True) if kind == "application/json"]
     assert len(parsed) == 6
     assert {"light", "dark"} in [set(value) for value in parsed]
     assert all("meta" in value["layout"] for value in parsed if "layout" in value)
@@ -118,9 +116,7 @@ def test_the_recommended_model_is_highlighted(report):
 
 def test_every_text_is_escaped_everywhere(report):
     clean, dirty = Page(render_html(report)), Page(render_html(poisoned(report)))
-    assert [tag for tag, _ in dirty.elements].count("script") == [tag for tag, _ in clean.elements].count(
-        "script"
-    )
+    assert [tag for tag, _ in dirty.elements].count("script") == [tag for tag, _ in clean.elements].count("script")
     assert dirty.all("img") == []
     assert not [a for _, attributes in dirty.elements for a in attributes if a.startswith("on")]
     assert BAD in "".join(dirty.text)

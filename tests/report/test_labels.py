@@ -14,9 +14,7 @@ def boxes(points, places):
 
 
 def test_crowded_names_do_not_cover_each_other_or_a_point():
-    points = [
-        labels.Point(x=200 + 25 * i, y=100 + 3 * i, radius=8, name=f"model number {i}") for i in range(5)
-    ]
+    points = [labels.Point(x=200 + 25 * i, y=100 + 3 * i, radius=8, name=f"model number {i}") for i in range(5)]
     found = boxes(points, labels.place(points, 600, 400))
     assert all(labels._shared(one, other) == 0 for one, other in itertools.combinations(found, 2))
     marks = [labels._around(p.x, p.y, 16, 16) for p in points]

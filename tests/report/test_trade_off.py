@@ -15,9 +15,7 @@ def test_every_measured_model_is_a_point_and_the_front_rises(report):
 def test_areas_follow_the_bytes(report):
     points = trade_off.trade_off(report).data[1]
     teacher, student = points.marker.size[:2]
-    assert (student / teacher) ** 2 == (43_610_000 / 90_870_000) or abs(
-        (student / teacher) ** 2 - 0.48
-    ) < 0.001
+    assert (student / teacher) ** 2 == (43_610_000 / 90_870_000) or abs((student / teacher) ** 2 - 0.48) < 0.001
 
 
 def test_a_far_baseline_is_told_below_the_frame_and_a_near_one_is_a_line(report):

@@ -44,9 +44,7 @@ def test_a_student_above_the_teacher_by_chance_matches_it(report):
 
 def test_a_lossy_student_says_what_it_loses(report):
     judged = verdict(change(report, "student", score=0.85, score_interval=[0.83, 0.87]))
-    assert judged.sentence.startswith(
-        "The student loses 8.0 points of the teacher's accuracy (85.0 against 93.0)"
-    )
+    assert judged.sentence.startswith("The student loses 8.0 points of the teacher's accuracy (85.0 against 93.0)")
     assert judged.kind == "lossy"
     assert "Of what the teacher gains over the majority class, the student keeps 81 %." in judged.caveats
 

@@ -20,9 +20,7 @@ def classification(labels, **more):
     )
 
 
-REGRESSION = Task(
-    name="r", kind="regression", text="text", label="y", metrics=("pearson", "rmse"), main_metric="rmse"
-)
+REGRESSION = Task(name="r", kind="regression", text="text", label="y", metrics=("pearson", "rmse"), main_metric="rmse")
 WORDS = ("red", "green", "blue")
 
 
@@ -82,8 +80,7 @@ def test_regression():
 
     data = TaskData(REGRESSION, scores(200, 0), scores(50, 1), scores(50, 2))
     floor, words = (
-        compute("regression", ["rmse"], f(data).predictions, data.test.labels)["rmse"]
-        for f in (majority, tfidf)
+        compute("regression", ["rmse"], f(data).predictions, data.test.labels)["rmse"] for f in (majority, tfidf)
     )
     assert words < 0.3 < 1 < floor
     assert tfidf(data).predict_one("grade a", None).shape == (1,)

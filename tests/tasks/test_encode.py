@@ -88,9 +88,7 @@ def test_every_example_once_and_ranks_in_step(count, batch_size, world_size, epo
     assume(count >= world_size)
     lengths = np.random.default_rng(count).integers(3, 60, size=count)
     shares = [
-        bucketed_batches(
-            lengths, batch_size=batch_size, seed=1, epoch=epoch, rank=rank, world_size=world_size
-        )
+        bucketed_batches(lengths, batch_size=batch_size, seed=1, epoch=epoch, rank=rank, world_size=world_size)
         for rank in range(world_size)
     ]
     assert len({len(share) for share in shares}) == 1

@@ -25,9 +25,7 @@ def test_classification_agrees_with_scikit_learn(classes, rows, seed):
         sk.f1_score(labels, predicted, labels=occurring, average="macro", zero_division=0)
     )
     if len(occurring) > 1:
-        assert ours["matthews_correlation"] == pytest.approx(
-            sk.matthews_corrcoef(labels, predicted), abs=1e-12
-        )
+        assert ours["matthews_correlation"] == pytest.approx(sk.matthews_corrcoef(labels, predicted), abs=1e-12)
     if classes == 2:
         ours_f1 = compute("classification", ["f1"], logits, labels)["f1"]
         assert ours_f1 == pytest.approx(sk.f1_score(labels, predicted, zero_division=0))
@@ -64,9 +62,7 @@ def test_what_has_no_value_by_the_formula_is_zero():
 
 
 def test_a_correlation_does_not_mistake_small_numbers_for_constants():
-    assert compute("regression", ["pearson"], np.arange(5.0) * 1e-9, np.arange(5.0))[
-        "pearson"
-    ] == pytest.approx(1)
+    assert compute("regression", ["pearson"], np.arange(5.0) * 1e-9, np.arange(5.0))["pearson"] == pytest.approx(1)
 
 
 def test_predictions_that_are_not_finite_get_no_score():

@@ -84,12 +84,8 @@ def test_only_prose_is_left():
 
 def test_lengths_and_masked_share():
     assert not list(snippets("Too short to tell."))
-    assert not list(
-        snippets(" ".join(["Only a_b, c_d; e_f. and g_h: i_j so k_l for m_n to o_p or q_r."] * 3))
-    )
-    long = " ".join(
-        f"Sentence number {word} of a text that goes on and on for a while." for word in "abcdefghij"
-    )
+    assert not list(snippets(" ".join(["Only a_b, c_d; e_f. and g_h: i_j so k_l for m_n to o_p or q_r."] * 3)))
+    long = " ".join(f"Sentence number {word} of a text that goes on and on for a while." for word in "abcdefghij")
     pieces = list(snippets(long))
     assert len(pieces) >= 2
     assert all(SHORTEST <= len(piece) <= LONGEST for piece in pieces)

@@ -111,9 +111,7 @@ def test_changed_parameter_keeps_its_first_value(record, caplog):
     run.finish("KILLED")
     record.start("finetune", name="a", config={"lr": 1, "out": "there", "new": 2}, run_id=run.run_id).finish()
     assert record.runs()[0]["params"] == {"lr": "1", "out": "here", "new": "2"}
-    assert [entry.getMessage() for entry in caplog.records] == [
-        "out was here when this run began, and is there now"
-    ]
+    assert [entry.getMessage() for entry in caplog.records] == ["out was here when this run began, and is there now"]
 
 
 def test_many_parameters_and_tags(record):

@@ -61,8 +61,7 @@ class Architecture:
                 raise ConfigError(f"{field.name} is {value!r}, expected a whole number of at least {least}")
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
-                f"hidden_size {self.hidden_size} is not a multiple of "
-                f"num_attention_heads {self.num_attention_heads}"
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
             )
 
     def _check_options(self, family: Family) -> None:
@@ -74,9 +73,7 @@ class Architecture:
             raise ConfigError(f"{self.family} has no embedding_size of its own, got {self.embedding_size}")
         if (self.local_attention is not None) != family.has_local_attention:
             expected = "a window in tokens" if family.has_local_attention else "None"
-            raise ConfigError(
-                f"local_attention of {self.family} is {self.local_attention}, expected {expected}"
-            )
+            raise ConfigError(f"local_attention of {self.family} is {self.local_attention}, expected {expected}")
         if self.layer_types is not None:
             self._check_layer_types(family)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
@@ -80,7 +79,6 @@ def build_classifier(
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
     layers: Sequence[int] | None = None,
-    empty: bool = False,
 ) -> PreTrainedModel:
     """A float32 classifier, its weights drawn from torch's generator; arguments as in `build_config`."""
     config = build_config(
@@ -91,8 +89,16 @@ def build_classifier(
         problem_type=problem_type,
         layers=layers,
     )
-    # Drawing normal numbers for a vocabulary takes longer than all the rest.
-    with no_init_weights() if empty else nullcontext():
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    return model
+
+
+def empty_classifier(config: PretrainedConfig) -> PreTrainedModel:
+    """A float32 sequence classifier whose weights are whatever memory holds, for a caller that fills all of them.
+
+    Drawing normal numbers for a vocabulary takes longer than all the rest of building a small model.
+    """
+    with no_init_weights():
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
     return model
 
@@ -102,11 +108,7 @@ def _with_attention_of(architecture: Architecture, kept: Architecture) -> Archit
         raise ConfigError(
             f"{kept.num_hidden_layers} kept layers for an architecture of {architecture.num_hidden_layers}"
         )
-    return (
-        architecture
-        if kept.local_attention is None
-        else architecture.replace(layer_types=kept.attention_types)
-    )
+    return architecture if kept.local_attention is None else architecture.replace(layer_types=kept.attention_types)
 
 
 def _labels(num_labels: int, id2label: Mapping[int, str] | None) -> dict[int, str]:

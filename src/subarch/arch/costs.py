@@ -44,9 +44,7 @@ def parameters(architecture: Architecture, head: Head = "none", num_labels: int 
     forms = _FORMS[architecture.family]
     embeddings, encoder = forms.embeddings(architecture), forms.layers(architecture)
     in_head = _head_parameters(architecture, _checked(architecture, head), num_labels)
-    return ParameterCount(
-        total=embeddings + encoder + in_head, embeddings=embeddings, encoder=encoder, head=in_head
-    )
+    return ParameterCount(total=embeddings + encoder + in_head, embeddings=embeddings, encoder=encoder, head=in_head)
 
 
 def flops(architecture: Architecture, sequence_length: int, head: Head = "none", num_labels: int = 2) -> int:
@@ -72,12 +70,7 @@ def flops(architecture: Architecture, sequence_length: int, head: Head = "none",
     linear = architecture.num_hidden_layers * (8 * n * H**2 + 2 * ffn_matrices * n * H * I)
     attention = sum(4 * _attended_pairs(architecture, kind, n) * H for kind in architecture.attention_types)
     projection = 0 if architecture.embedding_size is None else 2 * n * architecture.embedding_size * H
-    return (
-        projection
-        + linear
-        + attention
-        + _head_flops(architecture, _checked(architecture, head), n, num_labels)
-    )
+    return projection + linear + attention + _head_flops(architecture, _checked(architecture, head), n, num_labels)
 
 
 def _attended_pairs(architecture: Architecture, kind: str, n: int) -> int:

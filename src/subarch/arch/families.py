@@ -238,9 +238,7 @@ MODERNBERT = Family(
     keeps_first_layer=True,
 )
 
-FAMILIES: Mapping[str, Family] = {
-    family.name: family for family in (BERT, ROBERTA, DISTILBERT, ELECTRA, MODERNBERT)
-}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (BERT, ROBERTA, DISTILBERT, ELECTRA, MODERNBERT)}
 
 
 def family_of(name: str) -> Family:

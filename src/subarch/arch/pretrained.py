@@ -99,9 +99,7 @@ def has_head(path: Path) -> bool:
     head = f"{family_of(Architecture.from_config(config).family).classifier}.weight"
     # token and multiple-choice classifiers use the same parameter name
     classes = config.get("architectures") or ["ForSequenceClassification"]
-    return head in _weight_names(path) and any(
-        str(name).endswith("ForSequenceClassification") for name in classes
-    )
+    return head in _weight_names(path) and any(str(name).endswith("ForSequenceClassification") for name in classes)
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
@@ -167,9 +165,7 @@ def load_classifier(
     in_encoder = f"{family.encoder_prefix}."
     pooler = f"{in_encoder}pooler."
     if lost := sorted(key for key in fresh if key.startswith(in_encoder) and not key.startswith(pooler)):
-        raise ModelError(
-            f"{path} lacks {len(lost)} parameters that its config.json describes, first {lost[0]}"
-        )
+        raise ModelError(f"{path} lacks {len(lost)} parameters that its config.json describes, first {lost[0]}")
     return model
 
 

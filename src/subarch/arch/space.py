@@ -65,10 +65,7 @@ def space_around(teacher: Architecture, config: SpaceConfig, vocab_size: int) ->
             continue  # as wide as ELECTRA's tables: it would lose the projection, and so the teacher's meaning
         count = parameters(student)
         encoder_share = count.encoder / full.encoder
-        if (
-            config.min_encoder <= encoder_share <= config.max_encoder
-            and count.total <= config.max_total * full.total
-        ):
+        if config.min_encoder <= encoder_share <= config.max_encoder and count.total <= config.max_total * full.total:
             found.append((count.total, student))
     if not found:
         raise ConfigError(

@@ -42,9 +42,7 @@ def keep_tokens(tokenizer_json: Mapping[str, Any], counts: Mapping[int, int], si
         raise ConfigError(f"counted token id {unknown[0]}, but the tokenizer has {len(token_of)} tokens")
     needed_by = _needed_by(tokenizer_json["model"], vocabulary)
     kept = _always_kept(tokenizer_json, vocabulary)
-    seen = sorted(
-        (index for index, count in counts.items() if count > 0), key=lambda index: (-counts[index], index)
-    )
+    seen = sorted((index for index, count in counts.items() if count > 0), key=lambda index: (-counts[index], index))
     # "[unused7]" and the like have the lowest ids of BERT's vocabularies, and no text has them
     rest = sorted(token_of, key=lambda index: (bool(_UNUSED.fullmatch(token_of[index])), index))
     for index in (*seen, *rest):
@@ -65,23 +63,17 @@ def cut_tokenizer(tokenizer_json: Mapping[str, Any], kept: Sequence[int]) -> dic
     new_id = {old: new for new, old in enumerate(kept)}
     if unknown := new_id.keys() - set(vocabulary.values()):
         raise ConfigError(f"cannot keep token id {min(unknown)}, the tokenizer has {len(vocabulary)} tokens")
-    if lost := [
-        token["content"] for token in tokenizer_json.get("added_tokens", []) if token["id"] not in new_id
-    ]:
+    if lost := [token["content"] for token in tokenizer_json.get("added_tokens", []) if token["id"] not in new_id]:
         raise ConfigError(f"cannot drop the added token {lost[0]!r}")
     model = dict(tokenizer_json["model"])
     cut = {token: new_id[index] for token, index in model["vocab"].items() if index in new_id}
     model["vocab"] = dict(sorted(cut.items(), key=lambda item: item[1]))
     if "merges" in model:
         model["merges"] = [
-            merge
-            for merge in model["merges"]
-            if all(part in cut for part in (*_parts(merge), "".join(_parts(merge))))
+            merge for merge in model["merges"] if all(part in cut for part in (*_parts(merge), "".join(_parts(merge))))
         ]
     result = {**tokenizer_json, "model": model}
-    result["added_tokens"] = [
-        {**token, "id": new_id[token["id"]]} for token in tokenizer_json.get("added_tokens", [])
-    ]
+    result["added_tokens"] = [{**token, "id": new_id[token["id"]]} for token in tokenizer_json.get("added_tokens", [])]
     result["post_processor"] = _cut_post_processor(tokenizer_json.get("post_processor"), new_id)
     if tokenizer_json.get("padding"):
         padding = tokenizer_json["padding"]
@@ -198,9 +190,7 @@ def _post_processor_ids(processor: Mapping[str, Any] | None) -> set[int]:
     return found
 
 
-def _cut_post_processor(
-    processor: Mapping[str, Any] | None, new_id: Mapping[int, int]
-) -> dict[str, Any] | None:
+def _cut_post_processor(processor: Mapping[str, Any] | None, new_id: Mapping[int, int]) -> dict[str, Any] | None:
     if processor is None:
         return None
     match processor["type"]:

@@ -21,9 +21,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 def require_onnx() -> None:
     """Raise MissingExtraError, with the command that installs it, where the extra is missing."""
-    missing = [
-        name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
             f"exporting to ONNX needs {', '.join(missing)}, not installed", "pip install 'subarch[onnx]'"

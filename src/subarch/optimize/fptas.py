@@ -65,9 +65,7 @@ class Extraction(Generic[Candidate]):
 
 
 Measure = Callable[[tuple[Candidate, int]], Measured]
-Map = Callable[
-    [Measure[Candidate], Iterable[tuple[Candidate, int]]], Iterable[tuple[tuple[Candidate, int], Measured]]
-]
+Map = Callable[[Measure[Candidate], Iterable[tuple[Candidate, int]]], Iterable[tuple[tuple[Candidate, int], Measured]]]
 
 
 def w_coefficient(cost: Cost, error: float, maximum_point: Cost) -> float:
@@ -83,9 +81,7 @@ def w_coefficient(cost: Cost, error: float, maximum_point: Cost) -> float:
     return smaller * faster / max(error, ERROR_FLOOR)
 
 
-def every_epsilon(
-    space: Sequence[Candidate], size: Callable[[Candidate], float], epsilon: int
-) -> list[Candidate]:
+def every_epsilon(space: Sequence[Candidate], size: Callable[[Candidate], float], epsilon: int) -> list[Candidate]:
     """Ξ sorted by parameter count, then every ε-th of it, from the first on."""
     if not 1 <= epsilon <= max(1, len(space)):
         raise ConfigError(f"epsilon is {epsilon}, expected 1 to the size of the search space ({len(space)})")

@@ -102,9 +102,7 @@ def title(report: Report) -> str:
 
 def shape_keys(*architectures: Mapping[str, Any]) -> list[str]:
     """The keys that describe a shape, in the order in which people say them, then whatever else there is."""
-    keys = {
-        key for shape in architectures for key, value in shape.items() if not isinstance(value, (dict, list))
-    }
+    keys = {key for shape in architectures for key, value in shape.items() if not isinstance(value, (dict, list))}
     first = [key for key in _ARCHITECTURE_KEYS if key in keys]
     return [*first, *sorted(keys - set(first))]
 
@@ -115,9 +113,7 @@ def shape(architecture: Mapping[str, Any]) -> str:
     heads, inner = architecture.get("num_attention_heads"), architecture.get("intermediate_size")
     parts = []
     if layers is not None:
-        parts.append(
-            f"{layers} layer{'' if layers == 1 else 's'}" + (f" × {width}" if width is not None else "")
-        )
+        parts.append(f"{layers} layer{'' if layers == 1 else 's'}" + (f" × {width}" if width is not None else ""))
     if heads is not None:
         parts.append(f"{heads} head{'' if heads == 1 else 's'}")
     if inner is not None:

@@ -38,17 +38,11 @@ def candidates(report: content.Report) -> go.Figure | None:
         [
             marks.line([c[axis] for c in front], [c["error"] for c in front]),
             *([_rings(chosen, axis)] if chosen else []),
-            *(
-                _candidates_trace(part, axis, bars=len(found) <= _ERROR_BARS_AT_MOST)
-                for part in parts
-                if part
-            ),
+            *(_candidates_trace(part, axis, bars=len(found) <= _ERROR_BARS_AT_MOST) for part in parts if part),
         ]
     )
     bar = {"title": {"text": "W", "side": "top", "font": {"size": 12}}, "thickness": 10, "len": 0.8}
-    notes = [
-        {**marks.annotation(c[axis], c["error"], "chosen", ax=0, ay=-34), "standoff": 11} for c in chosen
-    ]
+    notes = [{**marks.annotation(c[axis], c["error"], "chosen", ax=0, ay=-34), "standoff": 11} for c in chosen]
     key = "; colour: W" if any("w" in c for c in found) else ""
     key += "; diamond: tied" if any(c.get("tied") for c in found) else ""
     error = escape(str(report.get("error_name", "error")))
@@ -97,8 +91,7 @@ def time_bars(report: content.Report) -> go.Figure | None:
         marks.layout(
             title=f"Elapsed time, {'minutes' if unit == 60 else 'seconds'}{total}",
             height=92 + 30 * len(stages),
-            alt="Time per stage: "
-            + ", ".join(f"{s['name']} {t}" for s, t in zip(stages, texts, strict=True)),
+            alt="Time per stage: " + ", ".join(f"{s['name']} {t}" for s, t in zip(stages, texts, strict=True)),
         ),
         shapes=_budget_line(budget),
         annotations=_budget_note(budget),
@@ -113,9 +106,7 @@ def time_bars(report: content.Report) -> go.Figure | None:
     return figure
 
 
-def learning_curve(
-    points: Sequence[Mapping[str, Any]], name: str, metric: str, *, percent: bool
-) -> go.Figure | None:
+def learning_curve(points: Sequence[Mapping[str, Any]], name: str, metric: str, *, percent: bool) -> go.Figure | None:
     """The training loss of one stage and, below it, the validation score, over optimisation steps."""
     losses = [p for p in points if "step" in p and "loss" in p]
     scores = [p for p in points if "step" in p and "score" in p]
@@ -125,9 +116,7 @@ def learning_curve(
     split = [0.44, 0.56] if losses and scores else [0.0, 0.0]
     title = numbers.capital(metric)
     loss = _curve([p["step"] for p in losses], [p["loss"] for p in losses], theme.QUIET, "loss", "y")
-    score = _curve(
-        [p["step"] for p in scores], [factor * p["score"] for p in scores], theme.ACCENT, metric, "y2"
-    )
+    score = _curve([p["step"] for p in scores], [factor * p["score"] for p in scores], theme.ACCENT, metric, "y2")
     figure = go.Figure([curve for curve, known in ((loss, losses), (score, scores)) if known])
     headings = [("Training loss", 1.0, losses), (f"Validation {metric}", split[0] if losses else 1.0, scores)]
     figure.layout = dict(
@@ -140,11 +129,7 @@ def learning_curve(
                 if scores
                 else ""
             )
-            + (
-                f"{'; ' if scores else ''}loss {numbers.significant(losses[-1]['loss'])} at the end"
-                if losses
-                else ""
-            ),
+            + (f"{'; ' if scores else ''}loss {numbers.significant(losses[-1]['loss'])} at the end" if losses else ""),
         ),
         annotations=[_heading(text, y) for text, y, known in headings if known],
         xaxis={"title": {"text": "step"}, "anchor": "y2" if scores else "y", "rangemode": "tozero"},
@@ -160,9 +145,7 @@ def _candidates_trace(found: Sequence[Mapping[str, Any]], axis: str, *, bars: bo
     marker: dict[str, Any] = {"size": 10, "color": theme.QUIET}
     if "w" in found[0]:
         marker.update(color=[c["w"] for c in found], coloraxis="coloraxis")
-    barred = [
-        c if bars or c.get("on_front") or c.get("chosen") else {**c, "error_interval": ()} for c in found
-    ]
+    barred = [c if bars or c.get("on_front") or c.get("chosen") else {**c, "error_interval": ()} for c in found]
     return go.Scatter(
         x=[c[axis] for c in found],
         y=[c["error"] for c in found],
@@ -237,9 +220,7 @@ def _budget_note(budget: float | None) -> list[dict[str, Any]]:
 def _curve(steps: list[Any], values: list[Any], colour: str, name: str, axis: str) -> go.Scatter:
     mode = "lines+markers" if len(values) <= 30 and axis == "y2" else "lines"
     line = {"color": colour, "width": 2}
-    return go.Scatter(
-        x=steps, y=values, mode=mode, line=line, name=escape(name), yaxis=axis, hoverinfo="x+y+name"
-    )
+    return go.Scatter(x=steps, y=values, mode=mode, line=line, name=escape(name), yaxis=axis, hoverinfo="x+y+name")
 
 
 def _heading(text: str, y: float) -> dict[str, Any]:

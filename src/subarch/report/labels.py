@@ -51,9 +51,7 @@ def place(points: Sequence[Point], width: float, height: float, lines: Sequence[
     ]
     places = []
     for point in points:
-        best = min(
-            _options(point), key=lambda option: _cost(_box(point, option), taken, width, height) + option.far
-        )
+        best = min(_options(point), key=lambda option: _cost(_box(point, option), taken, width, height) + option.far)
         taken.append(_box(point, best))
         places.append(best)
     return places

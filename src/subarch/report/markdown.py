@@ -27,9 +27,7 @@ def render_markdown(report: content.Report) -> str:
         _section("Where the time went", _table(tables.stages_table(report))),
         _section("How to load it", _load(report)),
         _section("Notes and warnings", "\n".join(_bullets(notes(report)))),
-        _section(
-            "How to reproduce it", _command(report), _config(report), _table(tables.environment_table(report))
-        ),
+        _section("How to reproduce it", _command(report), _config(report), _table(tables.environment_table(report))),
     ]
     return "\n\n".join(block for part in parts for block in part if block) + "\n"
 
@@ -43,9 +41,7 @@ def escape(text: Any) -> str:
 def notes(report: content.Report) -> list[str]:
     """Warnings first, then what the floor says, then the notes on the task."""
     floor = report.get("floor", {})
-    about_floor = (
-        [] if floor.get("sufficient") or not floor.get("text") else [numbers.capital(str(floor["text"]))]
-    )
+    about_floor = [] if floor.get("sufficient") or not floor.get("text") else [numbers.capital(str(floor["text"]))]
     found = [*report.get("warnings", []), *about_floor, *report.get("task", {}).get("notes", [])]
     return [str(note) for note in found]
 
@@ -57,9 +53,7 @@ def task_facts(report: content.Report) -> list[str]:
     counts = [f"{task[split]:,} {split}" for split in ("train", "validation", "test") if split in task]
     facts = [str(task[key]).replace("_", " ") for key in ("kind",) if task.get(key)]
     if isinstance(labels, list) and len(labels) > 1:
-        facts.append(
-            f"{len(labels)} labels" + (f" ({', '.join(map(str, labels))})" if len(labels) <= 8 else "")
-        )
+        facts.append(f"{len(labels)} labels" + (f" ({', '.join(map(str, labels))})" if len(labels) <= 8 else ""))
     return [*facts, f"examples: {', '.join(counts)}"] if counts else facts
 
 

@@ -91,9 +91,7 @@ def models_table(report: content.Report) -> Table | None:
 
 def _model_cells(model: Mapping[str, Any], *, percent: bool) -> tuple[Cell, ...]:
     low, high = model.get("latency_ms_low"), model.get("latency_ms_high")
-    spread = (
-        "" if low is None or high is None else f"[{numbers.significant(low)}, {numbers.significant(high)}]"
-    )
+    spread = "" if low is None or high is None else f"[{numbers.significant(low)}, {numbers.significant(high)}]"
     return (
         Cell(text=str(model["label"])),
         Cell(
@@ -131,11 +129,7 @@ def candidates_table(report: content.Report) -> Table | None:
         for candidate in found[:CANDIDATES_SHOWN]
     ]
     left = len(found) - len(rows)
-    caption = (
-        "Candidates"
-        if left == 0
-        else f"Candidates: {len(rows)} of {len(found)}, the chosen one first, then by W"
-    )
+    caption = "Candidates" if left == 0 else f"Candidates: {len(rows)} of {len(found)}, the chosen one first, then by W"
     return _without_empty(Table(caption=caption, columns=columns, rows=tuple(rows)))
 
 

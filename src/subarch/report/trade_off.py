@@ -45,8 +45,7 @@ def trade_off(report: content.Report) -> go.Figure | None:
         marks.layout(
             title=f"{name} on the test set, over latency{area and f'; {area} on disk'}",
             height=frame.height,
-            alt=f"{name} over latency in milliseconds: "
-            + "; ".join(_spoken(m, percent=factor == 100) for m in drawn),
+            alt=f"{name} over latency in milliseconds: " + "; ".join(_spoken(m, percent=factor == 100) for m in drawn),
             narrow={
                 "annotations": [*_names(shown, factor, frame, recommended, NARROW), *floor_notes],
                 "title": {"text": f"{name} over latency{area and f'; {area}'}"},
@@ -79,9 +78,7 @@ def _trade_off_frame(report: content.Report, drawn: Sequence[Mapping[str, Any]],
     latencies = [math.log10(m["latency_ms"]) for m in drawn if factor * m["score"] >= low]
     width = max(max(latencies) - min(latencies), 0.5)
     pad = 0.14 * max(high - low, room)
-    return _Frame(
-        (min(latencies) - 0.12 * width, max(latencies) + 0.12 * width), (low - pad, high + pad), 420
-    )
+    return _Frame((min(latencies) - 0.12 * width, max(latencies) + 0.12 * width), (low - pad, high + pad), 420)
 
 
 def _front(shown: Sequence[Mapping[str, Any]], factor: int, frame: _Frame) -> list[tuple[float, float]]:
@@ -223,12 +220,8 @@ def _floor_lines(
         if y < frame.y[0]:
             below.append(text)
             continue
-        shapes.append(
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"dash": "dash"}}
-        )
+        shapes.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"dash": "dash"}})
         notes.append({**marks.corner(text), "y": y, "yref": "y", "yanchor": "bottom"})
     if below:
-        notes.append(
-            {**marks.corner(f"↓ below: {', '.join(below)}"), "y": 0, "yref": "paper", "yanchor": "bottom"}
-        )
+        notes.append({**marks.corner(f"↓ below: {', '.join(below)}"), "y": 0, "yref": "paper", "yanchor": "bottom"})
     return shapes, notes

@@ -125,17 +125,13 @@ def _floor_verdict(report: content.Report, text: str) -> Verdict:
 
 def _unmeasured_verdict(report: content.Report, student: Mapping[str, Any]) -> Verdict:
     if "score" not in student:
-        return Verdict(
-            kind="unmeasured", sentence="The student's score was not measured, so there is no verdict."
-        )
+        return Verdict(kind="unmeasured", sentence="The student's score was not measured, so there is no verdict.")
     score = numbers.score(student["score"], percent=content.in_percent(report))
     sentence = f"The student's {content.metric(report)} is {score}; the teacher's was not measured."
     return Verdict(kind="unmeasured", sentence=sentence)
 
 
-def _below_floor_verdict(
-    report: content.Report, student: Mapping[str, Any], best: Mapping[str, Any]
-) -> Verdict:
+def _below_floor_verdict(report: content.Report, student: Mapping[str, Any], best: Mapping[str, Any]) -> Verdict:
     ours, floor = (numbers.score(m["score"], percent=content.in_percent(report)) for m in (student, best))
     sentence = (
         f"Do not ship this student: its {content.metric(report)} ({ours}) is no better "
@@ -148,9 +144,7 @@ def _below_floor_verdict(
     )
 
 
-def _quality(
-    report: content.Report, teacher: Mapping[str, Any], student: Mapping[str, Any], *, lossy: bool
-) -> str:
+def _quality(report: content.Report, teacher: Mapping[str, Any], student: Mapping[str, Any], *, lossy: bool) -> str:
     percent, metric = content.in_percent(report), content.metric(report)
     ours, theirs = (numbers.score(model["score"], percent=percent) for model in (student, teacher))
     pair = f"({ours} against {theirs})"
@@ -181,11 +175,7 @@ def _cost(teacher: Mapping[str, Any], student: Mapping[str, Any], pick: Mapping[
         return parts
     # "11.2x faster" is read as 11.2 times the teacher's speed; below 1.05 nobody would notice it.
     speed = f"{numbers.speedup(gain)} faster" if gain >= 1.05 else f"no faster ({numbers.speedup(gain)})"
-    subject = (
-        f", and its {_EXPORT_WORDS[pick['name']]} answers"
-        if pick["name"] in _EXPORT_WORDS
-        else ", and answers"
-    )
+    subject = f", and its {_EXPORT_WORDS[pick['name']]} answers" if pick["name"] in _EXPORT_WORDS else ", and answers"
     return f"{parts}{subject} {speed}"
 
 
@@ -224,9 +214,7 @@ def _teacher_caveat(report: content.Report, teacher: Mapping[str, Any]) -> str:
     best = _best_baseline(report)
     if not best or teacher["score"] > best["score"]:
         return ""
-    return (
-        f"The teacher itself is no better than the baseline “{best['label']}”: look at its fine-tuning first."
-    )
+    return f"The teacher itself is no better than the baseline “{best['label']}”: look at its fine-tuning first."
 
 
 def _agreement_caveat(pick: Mapping[str, Any]) -> str:

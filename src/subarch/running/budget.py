@@ -109,9 +109,7 @@ class Budget:
         ConfigError: A weight is not above zero.
     """
 
-    def __init__(
-        self, total: float | None, weights: Mapping[str, float], clock: Clock = time.monotonic
-    ) -> None:
+    def __init__(self, total: float | None, weights: Mapping[str, float], clock: Clock = time.monotonic) -> None:
         for stage, weight in weights.items():
             if not weight > 0:
                 raise ConfigError(f"the weight of {stage} is {weight}, expected a number above zero")

@@ -47,9 +47,7 @@ def saving_on_interrupt() -> Iterator[StopRequest]:
     if threading.current_thread() is threading.main_thread():
         # None stands for a handler that was not installed from Python, which we could not put back.
         handlers = {signum: signal.getsignal(signum) for signum in _SIGNALS}
-        previous = {
-            signum: handler for signum, handler in handlers.items() if handler not in (None, signal.SIG_IGN)
-        }
+        previous = {signum: handler for signum, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
     try:
         for signum in previous:
             signal.signal(signum, stop._receive)

@@ -16,13 +16,13 @@ import torch
 from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
-from subarch.arch.build import build_classifier
+from subarch.arch.build import build_config, empty_classifier
 from subarch.arch.space import SpaceConfig
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
 from subarch.deploy.runtime import TorchRuntime
 from subarch.deploy.timing import measure_latency
-from subarch.stages.inputs import DataConfig, ModelFolder
 from subarch.errors import ConfigError
+from subarch.stages.inputs import DataConfig, ModelFolder
 from subarch.storage import read_json, replacing_folder
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.encode import bucketed_batches, pad
@@ -31,7 +31,7 @@ from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, rank_layers, select
 from subarch.training.loop import LoopConfig, LoopContext, train
 from subarch.training.losses import Batch, surrogate_errors
-from subarch.training.precision import resolve_precision
+from subarch.training.precision import prepare_for_training, resolve_precision
 from subarch.training.predict import predict
 
 CALIBRATION_TOKENS = 6144
@@ -59,11 +59,11 @@ class ExtractConfig:
     """Every ε-th candidate is trained; None takes as many as the time allows, at most `candidates`."""
     candidates: int = 12
     """How many candidates to aim at when ε is not given."""
-    steps: int = 40
+    steps: int = 30
     """s: training steps of each candidate."""
     error: ErrorName = "cross-entropy"
     """ê: cross-entropy to the teacher's outputs as in the paper, or KL, which leaves out the teacher's entropy."""
-    error_examples: int = 512
+    error_examples: int = 400
     """Validation examples that ê is the mean over."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, evaluations=1))
 
@@ -99,29 +99,23 @@ class Workshop:
     def build(self, candidate: Architecture) -> PreTrainedModel:
         """A student of this size with the teacher's most important weights."""
         teacher = self.teacher.architecture
-        selection = select(
-            candidate, teacher, self.importance, drop_order=self.drop_order, vocab=self.kept_tokens
+        selection = select(candidate, teacher, self.importance, drop_order=self.drop_order, vocab=self.kept_tokens)
+        config = build_config(
+            candidate,
+            self._student_config,
+            num_labels=self.task.num_outputs,
+            id2label=dict(enumerate(self.task.labels)) or {0: self.task.label},
+            problem_type=self.model.config.problem_type,
+            layers=selection.layers,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            student = build_classifier(
-                candidate,
-                self._student_config,
-                num_labels=self.task.num_outputs,
-                id2label=dict(enumerate(self.task.labels)) or {0: self.task.label},
-                problem_type=self.model.config.problem_type,
-                layers=selection.layers,
-                # Attention with heads of another width inherits nothing, and needs its random start.
-                empty=candidate.head_dim == teacher.head_dim,
-            )
+        student = empty_classifier(config)
         inherit(student, self.model, (candidate, teacher), selection, self.importance)
         return student
 
-    def error_of(
-        self, candidate: Architecture, steps: int | None = None
-    ) -> tuple[float, tuple[float, float]]:
+    def error_of(self, candidate: Architecture, steps: int | None = None) -> tuple[float, tuple[float, float]]:
         """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data, with its 95 % interval."""
         student = self.build(candidate)
+        prepare_for_training(student, dropout=False)
         settings = replace(self.config.loop, max_steps=steps or self.config.steps)
         batches = training_batches(
             self.train_data, batch_size=settings.batch_size, seed=self.config.seed, teacher=self.teacher_train
@@ -131,9 +125,7 @@ class Workshop:
         outputs = predict(student, self.validation.encoded, self.validation.pad_token_id)
         teacher = torch.from_numpy(self.teacher_validation)
         variance = float(np.var(self.teacher_validation)) or 1.0 if self.task.kind == "regression" else None
-        errors = surrogate_errors(
-            torch.from_numpy(outputs), teacher, kind=self.config.error, variance=variance
-        ).numpy()
+        errors = surrogate_errors(torch.from_numpy(outputs), teacher, kind=self.config.error, variance=variance).numpy()
         mean = float(errors.mean())
         half = 1.96 * float(errors.std()) / math.sqrt(len(errors))
         return mean, (max(0.0, mean - half), mean + half)
@@ -237,8 +229,8 @@ def _weigh(
 
     def error_of(layers: tuple[int, ...]) -> float:
         shallow = architecture.keep_layers(layers)
-        student = build_classifier(
-            shallow, teacher.config, num_labels=data.task.num_outputs, layers=layers, empty=True
+        student = empty_classifier(
+            build_config(shallow, teacher.config, num_labels=data.task.num_outputs, layers=layers)
         )
         order = [layer for layer in range(architecture.num_hidden_layers) if layer not in layers]
         selection = select(shallow, architecture, importance, drop_order=order)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from subarch.arch.pretrained import resolve
+from subarch.arch.space import SpaceConfig
 from subarch.errors import BudgetError, ConfigError
 from subarch.running.budget import Budget, parse_duration
-from subarch.stages.candidates import ExtractConfig
+from subarch.stages.candidates import ErrorName, ExtractConfig
 from subarch.stages.deliver import DeliverConfig, deliver
 from subarch.stages.extract import extract
 from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
@@ -18,7 +20,6 @@ from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.session import Session
 from subarch.tasks.base import TaskData
 from subarch.training.loop import LoopConfig
-from subarch.arch.space import SpaceConfig
 
 SHARES = {"finetune": 0.33, "extract": 0.17, "distil": 0.36, "deliver": 0.14}
 """Of the budget; what a stage leaves, the later ones get."""
@@ -28,17 +29,21 @@ LEAST_SECONDS = 45.0
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """The search for an architecture, as in `extract`."""
+    """The search for an architecture: the fields of `extract` that make sense here."""
 
     space: SpaceConfig = field(default_factory=SpaceConfig)
     epsilon: int | None = None
     candidates: int = 12
-    steps: int = 40
-    error: str = "kl"
-    """As in `extract`; KL by default, since the teacher's entropy would hide what tells good candidates apart."""
-    error_examples: int = 512
-    learning_rate: float = 2e-4
-    batch_size: int = 32
+    steps: int = 30
+    error: ErrorName = "kl"
+    """KL by default: with cross-entropy, the teacher's entropy hides what tells good candidates apart."""
+    error_examples: int = 400
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, evaluations=1))
+
+    def for_extract(self, **surroundings: Any) -> ExtractConfig:
+        """The configuration of the stage."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ExtractConfig(**own, **surroundings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +63,7 @@ class CompressConfig:
     finetune: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=5e-5, epochs=4.0))
     """How the teacher is fine-tuned, if it is not yet."""
     extract: SearchConfig = field(default_factory=SearchConfig)
-    distil: LoopConfig = field(
-        default_factory=lambda: LoopConfig(learning_rate=2e-4, epochs=12.0, evaluations=12)
-    )
+    distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, epochs=12.0, evaluations=12))
     """How the student is distilled."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     deliver: DeliverConfig = field(default_factory=DeliverConfig)
@@ -74,9 +77,7 @@ class CompressConfig:
             )
 
 
-def compress(
-    config: CompressConfig, session: Session | None = None, *, started: float | None = None
-) -> Result:
+def compress(config: CompressConfig, session: Session | None = None, *, started: float | None = None) -> Result:
     """Fine-tune the teacher if need be, extract, distil, evaluate, export, time, report.
 
     Args:
@@ -137,54 +138,28 @@ def _train_stages(
 ) -> dict[str, Result]:
     budget, parent = time_and_parent
     results: dict[str, Result] = {}
-    teacher_path = str(config.out / "teacher")
+    common: dict[str, Any] = {"data": config.data, "seed": config.seed, "max_length": config.max_length}
     if teacher.answers(data.task):
         budget.skip("finetune")
-        teacher_path = config.teacher
+        fine_tuned = config.teacher
     else:
-        settings = FinetuneConfig(
-            model=config.teacher,
-            out=config.out / "teacher",
-            data=config.data,
-            seed=config.seed,
-            max_length=config.max_length,
-            loop=config.finetune,
-        )
+        fine_tuned = str(config.out / "teacher")
+        first = FinetuneConfig(model=config.teacher, out=config.out / "teacher", loop=config.finetune, **common)
         with budget.stage("finetune") as deadline:
-            results["finetune"] = finetune(settings, session.inside(parent, deadline))
-    search = config.extract
+            results["finetune"] = finetune(first, session.inside(parent, deadline))
     with budget.stage("extract") as deadline:
-        results["extract"] = extract(
-            ExtractConfig(
-                teacher=teacher_path,
-                out=config.out / "extract",
-                data=config.data,
-                seed=config.seed,
-                max_length=config.max_length,
-                space=search.space,
-                epsilon=search.epsilon,
-                candidates=search.candidates,
-                steps=search.steps,
-                error=search.error,  # type: ignore[arg-type]
-                error_examples=search.error_examples,
-                loop=LoopConfig(
-                    learning_rate=search.learning_rate, batch_size=search.batch_size, evaluations=1
-                ),
-            ),
-            session.inside(parent, deadline),
-        )
-    student = FinetuneConfig(
+        search = config.extract.for_extract(teacher=fine_tuned, out=config.out / "extract", **common)
+        results["extract"] = extract(search, session.inside(parent, deadline))
+    last = FinetuneConfig(
         model=str(config.out / "extract" / "student"),
         out=config.out / "student",
-        teacher=teacher_path,
-        data=config.data,
-        seed=config.seed,
-        max_length=config.max_length,
+        teacher=fine_tuned,
         loop=config.distil,
         distillation=config.distillation,
+        **common,
     )
     with budget.stage("distil") as deadline:
-        results["distil"] = finetune(student, session.inside(parent, deadline))
+        results["distil"] = finetune(last, session.inside(parent, deadline))
     return results
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -88,18 +88,11 @@ def deliver(
     for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
         with replacing_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    flat = {
-        f"{name}.{key}": value
-        for name, row in rows.items()
-        for key, value in row.items()
-        if _is_number(value)
-    }
+    flat = {f"{name}.{key}": value for name, row in rows.items() for key, value in row.items() if _is_number(value)}
     return Delivery(metrics=metrics, flat=flat)
 
 
-def _row_of_model(
-    config: CompressConfig, out: Path, name: str, model: ModelFolder, session: Session
-) -> dict[str, Any]:
+def _row_of_model(config: CompressConfig, out: Path, name: str, model: ModelFolder, session: Session) -> dict[str, Any]:
     session.tell("phase", name="evaluating", detail=name)
     settings = EvaluateConfig(
         model=str(model.path),
@@ -145,7 +138,7 @@ def _time(
     contestants: dict[str, tuple[Any, list[Any]]] = {
         name: contestant(model, sample, settings.threads, config.max_length) for name, model in models.items()
     }
-    pairs = sample.pairs or [None] * len(sample)
+    pairs: Sequence[str | None] = sample.pairs or [None] * len(sample)
     texts = list(zip(sample.texts, pairs, strict=True))
     for name, baseline in baselines.items():
         contestants[name] = (lambda request, answer=baseline.predict_one: answer(*request), texts)
@@ -159,11 +152,7 @@ def _add_latencies(rows: dict[str, dict[str, Any]], latencies: Mapping[str, Late
 
 
 def _metrics(rows: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    wanted = ("score", "parameters", "encoder_parameters", "model_bytes", "latency_ms", "speedup")
-    wanted += ("score_interval", "latency_ms_low", "latency_ms_high", "agreement")
-    short = {
-        name: {key: row[key] for key in wanted if row.get(key) is not None} for name, row in rows.items()
-    }
+    short = {name: {key: value for key, value in row.items() if value is not None} for name, row in rows.items()}
     return {
         "teacher": short["teacher"],
         "student": short["student"],
@@ -180,10 +169,8 @@ def _report(
     record: Record,
 ) -> dict[str, Any]:
     stages, rows = found
-    task, search = data.task, stages["extract"].metrics
-    machine = describe_machine()
+    task = data.task
     paths = {"student": "student", "onnx": "export/onnx", "onnx-int8": "export/onnx-int8"}
-    teacher = ModelFolder.of(stages["distil"].config["teacher"]).architecture
     return {
         "title": f"{task.name}: {Path(config.teacher).name} → student",
         "task": {
@@ -196,43 +183,45 @@ def _report(
             "test": len(data.test),
             "notes": list(data.notes),
         },
-        "models": [
-            {"name": name, "label": LABELS[name], "path": paths.get(name), **row}
-            for name, row in rows.items()
+        "models": [{"name": name, "label": LABELS[name], "path": paths.get(name), **row} for name, row in rows.items()],
+        **_searched(stages),
+        "curves": {name: _curve(record, stages[name].run_id) for name in ("finetune", "distil") if name in stages},
+        "stages": [
+            {"name": name, "seconds": result.seconds, "reused": result.reused} for name, result in stages.items()
         ],
+        "load": {name: load_lines(name, out / path, task.labels) for name, path in paths.items() if name != "onnx"},
+        "config": plain(config),
+        "environment": _environment(),
+        "floor": floor_verdict(rows),
+    }
+
+
+def _searched(stages: Mapping[str, Result]) -> dict[str, Any]:
+    """What the report says of the search."""
+    search = stages["extract"].metrics
+    teacher = ModelFolder.of(stages["distil"].config["teacher"]).architecture
+    marks = {"chosen": {search["chosen"]}, "on_front": set(search["front"]), "tied": set(search["tied"])}
+    return {
         "architectures": {
             "teacher": teacher.to_json(),
             "student": search["candidates"][search["chosen"]]["architecture"],
         },
         "candidates": [
-            {
-                **candidate,
-                "chosen": index == search["chosen"],
-                "on_front": index in search["front"],
-                "tied": index in search["tied"],
-            }
+            candidate | {mark: index in indices for mark, indices in marks.items()}
             for index, candidate in enumerate(search["candidates"])
         ],
         "maximum_point": search["maximum_point"],
-        "error_name": _error_name(stages["extract"].config["error"], task.kind),
-        "curves": {
-            name: _curve(record, stages[name].run_id) for name in ("finetune", "distil") if name in stages
-        },
-        "stages": [
-            {"name": name, "seconds": result.seconds, "reused": result.reused}
-            for name, result in stages.items()
-        ],
-        "load": {
-            name: load_lines(name, out / path, task.labels) for name, path in paths.items() if name != "onnx"
-        },
-        "config": plain(config),
-        "environment": {
-            **{key: machine[key] for key in ("cpu", "threads", "python")},
-            "torch": torch.__version__,
-            "transformers": version("transformers"),
-            "subarch": version("subarch"),
-        },
-        "floor": floor_verdict(rows),
+        "error_name": search["error_name"],
+    }
+
+
+def _environment() -> dict[str, Any]:
+    machine = describe_machine()
+    return {
+        **{key: machine[key] for key in ("cpu", "threads", "python")},
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "subarch": version("subarch"),
     }
 
 
@@ -246,12 +235,6 @@ def floor_verdict(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         f"and the teacher {teacher['score']:.3f}: no transformer is needed"
     )
     return {"sufficient": bool(enough), "text": text if enough else ""}
-
-
-def _error_name(name: str, kind: str) -> str:
-    if kind == "regression":
-        return "squared distance from the teacher, in units of its variance"
-    return {"kl": "KL divergence from the teacher (nats)"}.get(name, "cross-entropy to the teacher (nats)")
 
 
 def _curve(record: Record, run_id: str | None) -> list[dict[str, Any]]:

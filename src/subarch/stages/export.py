@@ -64,7 +64,7 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
             metrics = _export_all(config, session, model)
             for name, numbers in metrics.items():
                 run.log({f"{name}.{key}": value for key, value in numbers.items()}, step=0)
-            artifacts = {name: config.out / name for name in config.formats}
+            artifacts: dict[str, Path] = {name: config.out / name for name in config.formats}
             return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
 
 
@@ -78,7 +78,7 @@ def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> d
     plain = config.out / "onnx" / ONNX_FILE
     session.tell("phase", name="exporting", detail="onnx")
     export_onnx(classifier, names, plain)
-    metrics = {}
+    metrics: dict[str, dict[str, float]] = {}
     for name in config.formats:
         target = config.out / name / ONNX_FILE
         if name == "onnx-int8":
@@ -113,11 +113,7 @@ def _random_inputs(names: Sequence[str], vocab_size: int, seed: int) -> list[dic
 def _agreement(expected: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
     wanted, got = np.concatenate(expected), np.concatenate(found)
     spread = float(wanted.std()) or 1.0
-    same = (
-        wanted.argmax(1) == got.argmax(1)
-        if wanted.shape[1] > 1
-        else np.abs(wanted - got)[:, 0] < 0.1 * spread
-    )
+    same = wanted.argmax(1) == got.argmax(1) if wanted.shape[1] > 1 else np.abs(wanted - got)[:, 0] < 0.1 * spread
     return {"max_difference": float(np.abs(wanted - got).max()) / spread, "agreement": float(same.mean())}
 
 

@@ -59,7 +59,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
             chosen = extraction.trials[extraction.chosen].candidate
             workshop.save_student(chosen, folder.path / "student")
             write_json(folder.path / "architecture.json", chosen.to_json())
-            metrics = _metrics(extraction, maximum_point)
+            metrics = _metrics(extraction, maximum_point) | {"error_name": _error_name(config.error, data.task.kind)}
             _record_trials(session, run, metrics)
             artifacts = {
                 "architecture": folder.path / "architecture.json",
@@ -99,10 +99,8 @@ def _search(
 
 def _run_candidates(session: Session, function: Any, work: Iterable[Any]) -> Iterator[Any]:
     """Hand the candidates to the executor; out of time, the rest is left out, but never the first."""
-    done = 0
-    for outcome in session.executor.map(function, work):
+    for done, outcome in enumerate(session.executor.map(function, work), start=1):
         yield outcome.item, outcome.result()
-        done += 1
         session.tell("candidate", done=done)
         if session.stop_requested():
             raise InterruptedRun(f"interrupted after {done} candidates, saved", "the same command resumes")
@@ -110,19 +108,14 @@ def _run_candidates(session: Session, function: Any, work: Iterable[Any]) -> Ite
             return
 
 
-def _plan(
-    config: ExtractConfig, session: Session, workshop: Workshop, space: list[Architecture]
-) -> dict[str, Any]:
+def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: list[Architecture]) -> dict[str, Any]:
     """Which candidates, and what they cost; written once, so that a resumed run measures nothing twice."""
     epsilon = config.epsilon or math.ceil(len(space) / config.candidates)
     remaining = seconds_left(session.deadline)
     if config.epsilon is None and remaining is not None:
-        started = time.monotonic()
-        workshop.error_of(space[-1], steps=3)
-        each = (time.monotonic() - started) * (config.steps + 4) / 7
-        affordable = max(1, int(0.8 * remaining / each))
         if remaining <= 0:
             raise BudgetError("the budget was spent before the first candidate", "give a longer --budget")
+        affordable = max(1, int(0.85 * remaining / _seconds_per_candidate(config, workshop, space[len(space) // 2])))
         epsilon = max(epsilon, math.ceil(len(space) / affordable))
     candidates = fptas.every_epsilon(space, lambda a: parameters(a).total, min(epsilon, len(space)))
     session.tell("phase", name="timing candidates")
@@ -134,10 +127,21 @@ def _plan(
         "maximum_point": {"parameters": parameters(teacher).total, "latency_ms": teacher_ms},
         "candidates": [candidate.to_json() for candidate in candidates],
         "costs": [
-            {"parameters": parameters(c).total, "latency_ms": ms}
-            for c, ms in zip(candidates, latencies, strict=True)
+            {"parameters": parameters(c).total, "latency_ms": ms} for c, ms in zip(candidates, latencies, strict=True)
         ],
     }
+
+
+def _seconds_per_candidate(config: ExtractConfig, workshop: Workshop, candidate: Architecture) -> float:
+    """What one candidate will take, from two short trainings of a middling one."""
+    workshop.error_of(candidate, steps=1)  # the first call also computes what all candidates share
+    times = []
+    for steps in (1, 4):
+        started = time.monotonic()
+        workshop.error_of(candidate, steps=steps)
+        times.append(time.monotonic() - started)
+    step = max(0.0, times[1] - times[0]) / 3
+    return times[0] + step * (config.steps - 1)
 
 
 def _metrics(extraction: fptas.Extraction[Architecture], maximum_point: fptas.Cost) -> dict[str, Any]:
@@ -169,3 +173,9 @@ def _record_trials(session: Session, run: Run, metrics: dict[str, Any]) -> None:
         ) as child:
             child.log(numbers, step=0)
     run.log({"chosen_w": metrics["candidates"][metrics["chosen"]]["w"]}, step=0)
+
+
+def _error_name(name: str, kind: str) -> str:
+    if kind == "regression":
+        return "squared distance from the teacher, in units of its variance"
+    return {"kl": "KL divergence from the teacher (nats)"}.get(name, "cross-entropy to the teacher (nats)")

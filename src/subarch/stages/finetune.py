@@ -19,6 +19,7 @@ from subarch.tasks.base import Task, TaskData
 from subarch.tasks.metrics import METRICS
 from subarch.training.classifier import TeacherOutputs, loss_for, scorer, training_batches
 from subarch.training.loop import LoopConfig, LoopContext, TrainResult, train
+from subarch.training.precision import prepare_for_training
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_OUTPUTS = "teacher_outputs.safetensors"
@@ -32,6 +33,8 @@ class DistillationConfig:
     """Weight of imitating the teacher; the rest is the task's own loss."""
     temperature: float = 2.0
     """Softens both distributions."""
+    dropout: bool = False
+    """Whether the student keeps its dropout: imitating a function, it needs none."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
@@ -111,6 +114,7 @@ def _train(
             path=config.out / TEACHER_OUTPUTS,
         )
     classifier = fresh_classifier(model, data, config.seed)
+    prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
     if seconds_left(session.deadline) == 0:
         raise BudgetError("the budget was spent before the first training step", "give a longer --budget")
     context = LoopContext(

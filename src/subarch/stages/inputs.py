@@ -50,9 +50,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if (self.task is None) == (self.train is None):
             given = "both" if self.task else "neither"
-            raise ConfigError(
-                f"got {given} of --task and --train, expected one of them", "see subarch --help"
-            )
+            raise ConfigError(f"got {given} of --task and --train, expected one of them", "see subarch --help")
 
 
 def load_data(config: DataConfig) -> TaskData:

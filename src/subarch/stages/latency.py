@@ -84,9 +84,7 @@ def spread_over_lengths(examples: Examples, count: int) -> Examples:
     return examples.take(order[positions.astype(int)])
 
 
-def contestant(
-    model: ModelFolder, examples: Examples, threads: int, max_length: int
-) -> tuple[Any, list[Any]]:
+def contestant(model: ModelFolder, examples: Examples, threads: int, max_length: int) -> tuple[Any, list[Any]]:
     """(answer one request, the requests): a model with examples tokenised its own way, one a request."""
     encoded = model.encode(examples, max_length)
     requests = []

@@ -100,9 +100,7 @@ def claim(path: Path, stage: str, config: Any, data_fingerprint: str | None = No
         with storage_errors(path):
             lock.acquire(timeout=0)
     except Timeout as error:
-        raise OutputError(
-            f"another process is working in {path}", "wait for it, or choose another --out"
-        ) from error
+        raise OutputError(f"another process is working in {path}", "wait for it, or choose another --out") from error
     try:
         _check_identity(path, identity)
         yield OutputFolder(path, stage, settings)
@@ -120,9 +118,7 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
                 "choose another --out, or repeat the earlier command to resume it",
             )
         return
-    others = [
-        entry.name for entry in path.iterdir() if entry.name != _LOCK_FILE and not entry.name.startswith(".")
-    ]
+    others = [entry.name for entry in path.iterdir() if entry.name != _LOCK_FILE and not entry.name.startswith(".")]
     if others:
         raise OutputError(f"{path} is not empty ({others[0]}) and no run of subarch", "choose another --out")
     write_json(path / RUN_FILE, {**identity, "version": version("subarch")})

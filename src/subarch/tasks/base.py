@@ -64,9 +64,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.main_metric not in self.metrics:
-            raise ValueError(
-                f"main metric {self.main_metric!r} of {self.name}, expected one of {self.metrics}"
-            )
+            raise ValueError(f"main metric {self.main_metric!r} of {self.name}, expected one of {self.metrics}")
         if (self.kind == "classification") != (len(self.labels) >= 2):
             raise ValueError(f"{self.name} is a {self.kind} with labels {self.labels}")
 

@@ -111,9 +111,7 @@ def _fit(features: csr_matrix, labels: Array, regression: bool, strength: float)
     if regression:
         return Ridge(alpha=1 / strength).fit(features, labels)
     solver = "liblinear" if len(np.unique(labels)) == 2 else "lbfgs"
-    return LogisticRegression(C=strength, solver=solver, max_iter=1000, tol=1e-3, random_state=0).fit(
-        features, labels
-    )
+    return LogisticRegression(C=strength, solver=solver, max_iter=1000, tol=1e-3, random_state=0).fit(features, labels)
 
 
 def _outputs(model: Any, features: csr_matrix, width: int) -> Array:

@@ -83,9 +83,7 @@ def find_columns(table: Table, given: Columns) -> tuple[str, str | None, str]:
     named = {"--text": given.text, "--text-pair": given.text_pair, "--label": given.label}
     for flag, column in named.items():
         if column is not None and column not in table.columns:
-            raise DataError(
-                f"{table.path} has no column {column!r} ({flag})", did_you_mean(column, table.columns)
-            )
+            raise DataError(f"{table.path} has no column {column!r} ({flag})", did_you_mean(column, table.columns))
     taken = [column for column in named.values() if column is not None]
     if len(set(taken)) < len(taken):
         raise ConfigError(f"one column given twice: {', '.join(taken)}, expected different ones")

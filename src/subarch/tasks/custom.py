@@ -65,9 +65,7 @@ def load_files(
     tables = [table] + [read_table(Path(path)) for path in (valid, test) if path is not None]
     rows = [_rows(each, exact) for each in tables]
     known_kind: Kind = kind or guess_kind(rows[0].labels, label)
-    notes = [
-        note for note in (_guessed_columns(given, exact), _guessed_kind(kind, known_kind, label)) if note
-    ]
+    notes = [note for note in (_guessed_columns(given, exact), _guessed_kind(kind, known_kind, label)) if note]
     if known_kind == "classification":
         names = _class_names(rows[0], label)
         splits = [_with_labels(each, lambda each: _class_indices(each, names)) for each in rows]
@@ -84,9 +82,7 @@ def load_files(
         metrics=("accuracy", "f1_macro") if names else ("pearson", "spearman", "rmse"),
         main_metric="accuracy" if names else "pearson",
     )
-    parts = dict(
-        zip(["train", *(["validation"] if valid else []), *(["test"] if test else [])], splits, strict=True)
-    )
+    parts = dict(zip(["train", *(["validation"] if valid else []), *(["test"] if test else [])], splits, strict=True))
     parts, split_notes = _complete(parts, task, Path(train), seed)
     return TaskData(task, parts["train"], parts["validation"], parts["test"], (*notes, *split_notes))
 
@@ -115,9 +111,7 @@ def _rows(table: Table, columns: Columns) -> _Rows:
 def _texts(table: Table, column: str) -> list[str]:
     for row, cell in enumerate(table.columns[column]):
         if cell is None or (isinstance(cell, str) and not cell.strip()):
-            raise DataError(
-                f"{table.place(row)}: {column!r} is empty, expected a text", "fill it or take the row out"
-            )
+            raise DataError(f"{table.place(row)}: {column!r} is empty, expected a text", "fill it or take the row out")
         if not isinstance(cell, str):
             raise DataError(f"{table.place(row)}: {column!r} holds {repr(cell)[:40]}, expected a text")
     return table.columns[column]
@@ -168,9 +162,7 @@ def _with_labels(rows: _Rows, label: Callable[[_Rows], Array]) -> Examples:
     return Examples(rows.texts, rows.pairs, label(rows))
 
 
-def _complete(
-    parts: dict[str, Examples], task: Task, path: Path, seed: int
-) -> tuple[dict[str, Examples], list[str]]:
+def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> tuple[dict[str, Examples], list[str]]:
     """Carve the missing splits out of train."""
     notes: list[str] = []
     missing = [split for split in ("test", "validation") if split not in parts]
@@ -184,9 +176,7 @@ def _complete(
     size = max(len(train) // 10, len(task.labels), 1)
     for number, split in enumerate(missing):
         keep = {key for name, examples in parts.items() if name != "train" for key in examples.text_keys()}
-        parts["train"], parts[split] = carve(
-            parts["train"], size, kind=task.kind, seed=seed + number, keep=keep
-        )
+        parts["train"], parts[split] = carve(parts["train"], size, kind=task.kind, seed=seed + number, keep=keep)
         if len(parts[split]) == 0:
             raise DataError(
                 f"{path} has too few different texts to carve {split} out of it, expected at least {needed}",

@@ -158,9 +158,7 @@ def load_glue(task: Task, *, data_dir: Path | None, seed: int = 0) -> TaskData:
     known = set(test.text_keys())
     kept = without(train, known)
     if len(kept) < len(train):
-        notes.append(
-            f"{len(train) - len(kept)} train rows that also stand in the official dev set were left out"
-        )
+        notes.append(f"{len(train) - len(kept)} train rows that also stand in the official dev set were left out")
     rest, validation = carve(kept, validation_size(len(kept)), kind=task.kind, seed=seed)
     notes.append(f"test is the dev set; validation is {len(validation)} rows carved out of train")
     return TaskData(task, rest, validation, test, tuple(notes))
@@ -178,9 +176,7 @@ def _from_files(task: Task, source: Source, data_dir: Path) -> tuple[Examples, E
         if skipped:
             notes.append(f"{path.name}: {skipped} malformed rows skipped")
         if path.name != names[0]:
-            notes.append(
-                f"sample file {path.name} stands in for the official {names[0]}: scores do not compare"
-            )
+            notes.append(f"sample file {path.name} stands in for the official {names[0]}: scores do not compare")
         elif len(examples) + skipped != rows:
             log.warning("%s has %d rows, the official file has %d", path, len(examples) + skipped, rows)
             notes.append(f"{path.name} has {len(examples) + skipped} rows, the official file has {rows}")

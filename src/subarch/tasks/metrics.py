@@ -144,9 +144,7 @@ def _metric(name: str, kind: Kind | None = None) -> Metric:
     metric = METRICS[name]
     if kind not in (None, metric.kind):
         known = ", ".join(other for other, row in METRICS.items() if row.kind == kind)
-        raise ConfigError(
-            f"{name} is a metric of a {metric.kind}, expected one of a {kind}", f"use one of: {known}"
-        )
+        raise ConfigError(f"{name} is a metric of a {metric.kind}, expected one of a {kind}", f"use one of: {known}")
     return metric
 
 

@@ -27,9 +27,7 @@ _NOT_PROSE = re.compile(
     r">>>|::|https?:|\\[a-z]+|[{}<>|=]|^(\.\. |[-*+#@\d]|:\w+)|^\w[\w, ]*\s:\s|\w:$",
     re.MULTILINE,
 )
-_LIBRARIES = (
-    "numpy|np|scipy|sp|(py)?torch|sklearn|scikit(-| )?learn|scikits?|pandas|pd|transformers|hugging ?face"
-)
+_LIBRARIES = "numpy|np|scipy|sp|(py)?torch|sklearn|scikit(-| )?learn|scikits?|pandas|pd|transformers|hugging ?face"
 _BRANDS = "ndarrays?|dataframes?|dtypes?|keras|jax|tensorflow|cupy"
 _REPLACED = tuple(
     (re.compile(pattern), replacement)
@@ -79,9 +77,7 @@ def docstrings(source: str) -> Iterator[str]:
 
 def snippets(docstring: str) -> Iterator[str]:
     """Masked pieces of prose of a few sentences, `SHORTEST` to `LONGEST` characters long."""
-    sentences = [
-        mask(sentence) for paragraph in _paragraphs(docstring) for sentence in _SENTENCE_END.split(paragraph)
-    ]
+    sentences = [mask(sentence) for paragraph in _paragraphs(docstring) for sentence in _SENTENCE_END.split(paragraph)]
     sentences = [sentence for sentence in sentences if sentence[-1:] in {".", "!", "?"}]
     start = 0
     while start < len(sentences):
@@ -146,11 +142,7 @@ def _attached(call: ast.Call) -> str | None:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     if name not in {"add_newdoc", "add_docstr"}:
         return None
-    texts = [
-        node.value
-        for node in ast.walk(call)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+    texts = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return max(texts, key=len, default=None)
 
 

@@ -141,9 +141,7 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
 
 def _drop_shared(files: dict[str, Files]) -> None:
     """Drop the texts that two packages have."""
-    owners = Counter(
-        text for rows in files.values() for text in {text for _, texts in rows for text in texts}
-    )
+    owners = Counter(text for rows in files.values() for text in {text for _, texts in rows for text in texts})
     for rows in files.values():
         for _, texts in rows:
             texts[:] = [text for text in texts if owners[text] == 1]
@@ -165,9 +163,7 @@ def _deal(files: Files, seed: int) -> dict[str, list[str]]:
 
 def _examples(rows: list[tuple[str, int]], rng: np.random.Generator) -> Examples:
     order = rng.permutation(len(rows))
-    return Examples(
-        [rows[row][0] for row in order], None, np.array([rows[row][1] for row in order], dtype=np.int64)
-    )
+    return Examples([rows[row][0] for row in order], None, np.array([rows[row][1] for row in order], dtype=np.int64))
 
 
 def _digest(text: str) -> str:

@@ -120,9 +120,7 @@ def _table(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Table:
     names = [name.strip() for name in header]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(
-            f"{path} has two columns named {twice!r}, expected each name once", "rename one of them"
-        )
+        raise DataError(f"{path} has two columns named {twice!r}, expected each name once", "rename one of them")
     lines: list[int] = []
     cells: list[list[str]] = []
     for line, fields in rows:
@@ -170,11 +168,7 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _near(path: Path) -> str | None:
-    names = (
-        [file.name for file in path.parent.glob("*") if file.suffix in READERS]
-        if path.parent.is_dir()
-        else []
-    )
+    names = [file.name for file in path.parent.glob("*") if file.suffix in READERS] if path.parent.is_dir() else []
     return did_you_mean(path.name, names) if names else None
 
 

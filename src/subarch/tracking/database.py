@@ -135,13 +135,9 @@ def _check(path: Path) -> None:
     """Fail early on what MLflow would try ten times over two minutes."""
     # "rw", since the first reader after a kill rolls back what was half-written.
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_LOCK_SECONDS)) as connection:
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables and "experiments" not in tables:
-        raise ConfigError(
-            f"{path} holds tables of another program, expected a database of MLflow", _ANOTHER_DATABASE
-        )
+        raise ConfigError(f"{path} holds tables of another program, expected a database of MLflow", _ANOTHER_DATABASE)
 
 
 def _translated(uri: str, text: str) -> SubarchError:

@@ -32,9 +32,7 @@ class TrainState:
     finished: bool = False
 
 
-def save_checkpoint(
-    path: Path, state: TrainState, masters: MasterWeights, best: dict[str, Tensor] | None
-) -> None:
+def save_checkpoint(path: Path, state: TrainState, masters: MasterWeights, best: dict[str, Tensor] | None) -> None:
     """Write everything to `path` in one atomic replacement."""
     tensors = {f"weights/{name}": tensor for name, tensor in masters.weights().items()}
     tensors |= {f"moments/{name}": tensor.contiguous() for name, tensor in masters.moments()}

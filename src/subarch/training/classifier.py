@@ -11,6 +11,7 @@ import torch
 from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from torch import nn
+from transformers import PreTrainedModel
 
 from subarch.storage import replacing_file
 from subarch.tasks.base import Task
@@ -42,7 +43,7 @@ class TeacherOutputs:
     run sees the very same numbers.
     """
 
-    teacher: nn.Module
+    teacher: PreTrainedModel
     data: EncodedData
     path: Path
     values: np.ndarray = field(init=False)
@@ -51,7 +52,7 @@ class TeacherOutputs:
     def __post_init__(self) -> None:
         device = next(self.teacher.parameters()).device
         self.teacher = self.teacher.to(resolve_precision("auto", device)).eval()
-        shape = (len(self.data.encoded), self.teacher.config.num_labels)
+        shape = (len(self.data.encoded), int(self.teacher.config.num_labels))
         self.values = np.full(shape, np.nan, dtype=np.float32)
         if self.path.exists():
             self.values = load_file(self.path)["outputs"]
@@ -116,14 +117,13 @@ def scorer(task: Task, data: EncodedData) -> Callable[[nn.Module], float]:
 
     def score(model: nn.Module) -> float:
         logits = predict(model, data.encoded, data.pad_token_id)
+        assert data.encoded.labels is not None
         return sign * compute(task.kind, (task.main_metric,), logits, data.encoded.labels)[task.main_metric]
 
     return score
 
 
-def loss_for(
-    task: Task, labels: np.ndarray, *, weight: float | None = None, temperature: float = 1.0
-) -> Loss:
+def loss_for(task: Task, labels: np.ndarray, *, weight: float | None = None, temperature: float = 1.0) -> Loss:
     """The task's loss, or with a `weight` the distillation loss that contains it."""
     variance = float(np.var(labels)) or 1.0 if task.kind == "regression" else None
     plain: Loss = task_loss if variance is None else RegressionLoss(variance=variance)

@@ -63,12 +63,8 @@ def measure_importance(
             scores[axis] += _derivative(parameters, family, axis, len(scores[axis])).square()
         for layer in layers:
             path = family.layer_path(layer)
-            scores["attention"][layer] += _columns(
-                parameters[f"{path}.{family.attention_output}.weight"]
-            ).square()
-            scores["intermediate"][layer] += _columns(
-                parameters[f"{path}.{family.ffn_output}.weight"]
-            ).square()
+            scores["attention"][layer] += _columns(parameters[f"{path}.{family.attention_output}.weight"]).square()
+            scores["intermediate"][layer] += _columns(parameters[f"{path}.{family.ffn_output}.weight"]).square()
     teacher.zero_grad(set_to_none=True)
     arrays = {axis: score.numpy() for axis, score in scores.items()}
     return Importance(**arrays, moments=tuple(moments))

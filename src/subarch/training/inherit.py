@@ -68,16 +68,13 @@ def select(
     dropped = set(drop_order[: teacher.num_hidden_layers - student.num_hidden_layers])
     layers = tuple(layer for layer in range(teacher.num_hidden_layers) if layer not in dropped)
     attention = None
-    if student.head_dim == teacher.head_dim and student.hidden_size < teacher.hidden_size:
+    if student.hidden_size < teacher.hidden_size:
         attention = tuple(
-            _heads(importance.attention[layer], student.num_attention_heads, teacher.head_dim)
-            for layer in layers
+            _heads(importance.attention[layer], student.num_attention_heads, teacher.head_dim) for layer in layers
         )
     intermediate = None
     if student.intermediate_size < teacher.intermediate_size:
-        intermediate = tuple(
-            _top(importance.intermediate[layer], student.intermediate_size) for layer in layers
-        )
+        intermediate = tuple(_top(importance.intermediate[layer], student.intermediate_size) for layer in layers)
     return Selection(
         layers=layers,
         hidden=_top(importance.hidden, student.hidden_size),
@@ -100,22 +97,27 @@ def inherit(
     """Fill a freshly built `student` with the selected weights of `teacher`, in place.
 
     Args:
-        student: A model of the student's architecture; what cannot be inherited keeps its initialisation
-            (attention, when the width of a head differs).
+        student: A model of the student's architecture; every one of its parameters is filled.
         teacher: The fine-tuned teacher.
         architectures: (student's, teacher's).
         selection: From `select`.
         importance: With it, feed-forward outputs are solved anew by least squares.
+
+    Raises:
+        ModelError: The heads differ in width.
     """
     family = family_of(architectures[1].family)
     source = {**dict(teacher.named_buffers()), **dict(teacher.named_parameters())}
-    same_heads = architectures[0].head_dim == architectures[1].head_dim
+    if architectures[0].head_dim != architectures[1].head_dim:
+        raise ModelError(
+            f"heads of width {architectures[0].head_dim} cannot inherit from heads of width "
+            f"{architectures[1].head_dim}",
+            "change num_attention_heads and hidden_size in proportion",
+        )
     with torch.no_grad():
         for name, target in student.named_parameters():
             layer = layer_of(family, name)
             axes = axes_of(family, name)
-            if not same_heads and ("attention" in axes or "qkv" in axes):
-                continue
             origin = name if layer is None else rename_layer(family, name, selection.layers[layer])
             target.copy_(_cut(source[origin], axes, selection, layer))
         if importance is not None and selection.intermediate is not None:
@@ -132,9 +134,7 @@ def rank_layers(architecture: Architecture, error_of: Callable[[tuple[int, ...]]
     fixed = {0} if family_of(architecture.family).keeps_first_layer else set()
     kept, order = list(range(architecture.num_hidden_layers)), []
     while len(kept) > 1 and set(kept) - fixed:
-        errors = {
-            layer: error_of(tuple(k for k in kept if k != layer)) for layer in kept if layer not in fixed
-        }
+        errors = {layer: error_of(tuple(k for k in kept if k != layer)) for layer in kept if layer not in fixed}
         worst = min(errors, key=lambda layer: errors[layer])
         order.append(worst)
         kept.remove(worst)
@@ -178,7 +178,7 @@ def _indices(axis: str | None, selection: Selection, layer: int | None, size: in
 def _solve_feed_forward(
     student: nn.Module, teacher: nn.Module, family: Family, selection: Selection, importance: Importance
 ) -> None:
-    """W' = argmin ‖X W'ᵀ - Y‖² + λ‖W' - W_kept‖², X the kept activations (and 1 for the bias), Y the teacher's output."""
+    """W' = argmin ‖X W'ᵀ - Y‖² + λ‖W' - W_kept‖²: X the kept activations (and 1 for the bias), Y the old output."""
     assert selection.intermediate is not None
     for layer, origin in enumerate(selection.layers):
         old = teacher.get_submodule(f"{family.layer_path(origin)}.{family.ffn_output}")
@@ -186,11 +186,7 @@ def _solve_feed_forward(
         assert isinstance(old, nn.Linear) and isinstance(new, nn.Linear)
         moment = importance.moments[origin].double()
         width = old.weight.shape[1]
-        full = (
-            old.weight.double()
-            if old.bias is None
-            else torch.cat([old.weight, old.bias[:, None]], 1).double()
-        )
+        full = old.weight.double() if old.bias is None else torch.cat([old.weight, old.bias[:, None]], 1).double()
         kept = torch.from_numpy(selection.intermediate[layer])
         if old.bias is not None:
             kept = torch.cat([kept, torch.tensor([width])])

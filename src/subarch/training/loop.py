@@ -44,7 +44,7 @@ class LoopConfig:
     max_steps: int | None = None
     """Fixed number of steps; then the time share is ignored and a resumed run equals an uninterrupted one."""
     clip_norm: float = 1.0
-    evaluations: int = 8
+    evaluations: int = 5
     """How often the validation score is taken, evenly over the progress; the best weights are returned."""
     precision: Precision = "auto"
 
@@ -117,13 +117,10 @@ def train(
         BudgetError: The time share ended before the first step did.
     """
     run = _Run(model, batches, config, context, evaluate)
-    while not run.state.finished:
-        for batch in run.rest_of_epoch():
-            run.step(batch, loss)
-            run.evaluate_if_due()
-            run.save_if_due()
-            if run.state.finished:
-                break
+    for batch in run.batches_to_come():
+        run.step(batch, loss)
+        run.evaluate_if_due()
+        run.save_if_due()
     return run.finish()
 
 
@@ -150,7 +147,8 @@ class _Run:
         self.model = self.accelerator.prepare(self.raw_model)
         self.batches, self.config, self.context, self.evaluate = batches, config, context, evaluate
         self.total_steps = config.max_steps or max(1, round(config.epochs * batches.count))
-        self.state, self.best = TrainState(), None  # type: tuple[TrainState, dict[str, Tensor] | None]
+        self.state = TrainState()
+        self.best: dict[str, Tensor] | None = None
         if context.checkpoint and (found := load_checkpoint(context.checkpoint, self.masters)):
             self.state, self.best = found
         self.clock = time.monotonic() - self.state.seconds
@@ -165,14 +163,17 @@ class _Run:
             done = max(done, self.state.seconds / limit)
         return min(1.0, done)
 
-    def rest_of_epoch(self) -> Iterator[Batch]:
-        """The batches of the current epoch that were not seen yet."""
-        start = self.state.batch_in_epoch
-        for index, make_batch in enumerate(self.batches.epoch(self.state.epoch)):
-            if index >= start:
-                yield make_batch()
-                self.state.batch_in_epoch = index + 1
-        self.state.epoch, self.state.batch_in_epoch = self.state.epoch + 1, 0
+    def batches_to_come(self) -> Iterator[Batch]:
+        """Epoch after epoch, the batches that were not seen yet, until training is finished."""
+        while True:
+            start = self.state.batch_in_epoch
+            for index, make_batch in enumerate(self.batches.epoch(self.state.epoch)):
+                if self.state.finished:
+                    return
+                if index >= start:
+                    yield make_batch()
+                    self.state.batch_in_epoch = index + 1
+            self.state.epoch, self.state.batch_in_epoch = self.state.epoch + 1, 0
 
     def step(self, batch: Batch, loss: Loss) -> None:
         """One optimiser step."""

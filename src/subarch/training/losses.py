@@ -58,9 +58,7 @@ def divergence(student_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Te
     """T²·KL(teacher ‖ student) of the softened distributions (nats, mean over the batch)."""
     student_log = functional.log_softmax(student_BC.float() / temperature, dim=-1)
     teacher_log = functional.log_softmax(teacher_BC.float() / temperature, dim=-1)
-    return temperature**2 * functional.kl_div(
-        student_log, teacher_log, reduction="batchmean", log_target=True
-    )
+    return temperature**2 * functional.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
 
 
 def surrogate_errors(student_BC: Tensor, teacher_BC: Tensor, *, kind: str, variance: float | None) -> Tensor:

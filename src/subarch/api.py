@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from subarch.errors import ConfigError, did_you_mean
@@ -45,8 +46,20 @@ def run_stage(name: str, settings: Mapping[str, Any], **surroundings: Any) -> An
     Raises:
         ConfigError: No such stage, or settings that cannot be.
     """
+    return configured(name, settings)(**surroundings)
+
+
+def configured(name: str, *layers: Mapping[str, Any]) -> Callable[..., Any]:
+    """The stage with its configuration checked and bound: what remains to be given is what surrounds it.
+
+    Args:
+        name: Of the stage.
+        layers: Settings as in a recipe's section, later ones over earlier ones.
+
+    Raises:
+        ConfigError: No such stage, or settings that cannot be.
+    """
     if name not in CONFIGS:
         raise ConfigError(f"unknown stage {name!r}", did_you_mean(name, CONFIGS))
     module = importlib.import_module(f"subarch.stages.{name}")
-    config = build_config(getattr(module, CONFIGS[name]), settings)
-    return getattr(module, name)(config, **surroundings)
+    return partial(getattr(module, name), build_config(getattr(module, CONFIGS[name]), *layers))

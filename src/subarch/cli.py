@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from subarch import __version__
 from subarch.errors import InterruptedRun, SubarchError
@@ -174,6 +174,7 @@ def export(
     *,
     model: str | None = None,
     formats: Annotated[tuple[Literal["onnx", "onnx-int8"], ...], Parameter(name="--format", negative=())] = (),
+    seed: int | None = None,
     run: RunFlags = DEFAULTS,
 ) -> int:
     """Export a model to ONNX in fp32 and int8, and check that the exports agree with it.
@@ -184,8 +185,10 @@ def export(
         Folder or Hub id of a sequence classifier.
     formats
         Both by default.
+    seed
+        Seed of the inputs on which the exports are checked.
     """
-    return _run("export", {"model": model, "formats": formats or None}, run)
+    return _run("export", {"model": model, "formats": formats or None, "seed": seed}, run)
 
 
 @app.command
@@ -244,27 +247,26 @@ def _run(stage: str, values: Mapping[str, Any], run: RunFlags, data: DataFlags |
     given = {key: value for key, value in flags.items() if value is not None}
 
     def work() -> None:
-        from subarch.recipe import merge, parse_settings, read_recipe
+        from subarch.api import configured
+        from subarch.recipe import parse_settings, read_recipe
         from subarch.running.interrupts import saving_on_interrupt
         from subarch.terminal import ProgressDisplay
 
         section = read_recipe(run.recipe, stage) if run.recipe else {}
-        settings = merge(section, parse_settings(run.settings), given)
+        work_of_stage = configured(stage, section, parse_settings(run.settings), given)
+        surroundings = {"started": STARTED} if stage == "compress" else {}
         with saving_on_interrupt() as stop, ProgressDisplay() as display:
-            result = _run_stage(stage, settings, display, stop)
+            result = work_of_stage(session=_session(display, stop), **surroundings)
         print(json.dumps(result.to_json(), indent=2, ensure_ascii=False) if run.as_json else _answer(result))
 
     return _guarded(work)
 
 
-def _run_stage(stage: str, settings: Mapping[str, Any], display: Any, stop: Callable[[], bool]) -> Any:
-    from subarch.api import run_stage
+def _session(on_event: Callable[[dict[str, Any]], None], stop: Callable[[], bool]) -> Any:
     from subarch.stages.session import Session
     from subarch.tracking.record import Record
 
-    session = Session(record=Record.open(), on_event=display, stop_requested=stop)
-    surroundings = {"started": STARTED} if stage == "compress" else {}
-    return run_stage(stage, settings, session=session, **surroundings)
+    return Session(record=Record.open(), on_event=on_event, stop_requested=stop)
 
 
 def _answer(result: Any) -> str:
@@ -282,7 +284,7 @@ def _guarded(work: Callable[[], None]) -> int:
         print(f"{'stopped' if isinstance(error, InterruptedRun) else 'error'}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped: interrupted twice, the last checkpoint stands", file=sys.stderr)
+        print("stopped: interrupted at once; the same command resumes from what was saved", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader went away: nothing is wrong, and Python must not complain at exit.
@@ -293,5 +295,10 @@ def _guarded(work: Callable[[], None]) -> int:
 
 def main() -> None:
     """The `subarch` command."""
-    code = app(result_action="return_value")
+    try:
+        code = app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        text = " ".join(str(error).split()).removesuffix(".")
+        print(f"error: {text[:1].lower()}{text[1:]}\nhint: see subarch COMMAND --help", file=sys.stderr)
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

@@ -26,6 +26,8 @@ def read_recipe(path: Path, stage: str) -> dict[str, Any]:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"no recipe {path}", "recipes/ holds examples") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     section = recipe.get(stage)
@@ -49,6 +51,8 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         target = values
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"--set {setting!r}, but another --set gives {section} a value of its own")
         try:
             target[field] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -66,15 +70,18 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def build_config(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """A checked configuration from nested plain values; the fields of `data` may also stand beside it.
+def build_config(kind: type[Config], *layers: Mapping[str, Any]) -> Config:
+    """A checked configuration from nested plain values, later layers over earlier ones.
+
+    The fields of `data` may also stand beside it, in each layer as it likes.
 
     Raises:
         ConfigError: An unknown, missing or unsuitable value.
     """
-    values = _gather_data(kind, values)
+    values = merge(*(_gather_data(kind, layer) for layer in layers))
     for path, known in _unknown(kind, values):
         raise ConfigError(f"unknown setting {path}", did_you_mean(path.rsplit(".", 1)[-1], known))
+    values = _over_defaults(kind, values)
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
@@ -95,8 +102,28 @@ def _gather_data(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     inner = typing.get_type_hints(kind)["data"]
     names = {field.name for field in dataclasses.fields(inner)} - fields.keys()
-    data = merge({key: value for key, value in values.items() if key in names}, values.get("data", {}))
+    section = values.get("data", {})
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"data is {section!r}, expected settings such as data.task")
+    data = merge({key: value for key, value in values.items() if key in names}, section)
     return {key: value for key, value in values.items() if key not in names} | {"data": data}
+
+
+def _over_defaults(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with each partial section laid over the defaults that its *owner* gives it.
+
+    Otherwise a section that names one field would take the others from its own class, not from its owner.
+    """
+    complete = dict(values)
+    for field in dataclasses.fields(kind):
+        given = values.get(field.name)
+        if not isinstance(given, Mapping):
+            continue
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+            if dataclasses.is_dataclass(default) and not isinstance(default, type):
+                complete[field.name] = merge(dataclasses.asdict(default), given)
+    return complete
 
 
 def _unknown(kind: type[Any], values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:

@@ -5,29 +5,50 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from subarch.errors import StorageError
 
 
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into one clear line; every other OSError passes unchanged."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+class storage_errors:
+    """Context manager that turns a full or read-only disk into one clear line; any other error passes unchanged."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        code = _error_number(error)
+        if code in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
-                f"no space left on the disk while writing {path}",
+                f"no space left on the disk while writing {self._path}",
                 "free some space, then run the same command: it resumes",
             ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StorageError(f"cannot write {path}: {error.strerror}", "choose another --out") from error
-        raise
+        if code == errno.EFBIG:
+            raise StorageError(
+                f"cannot write {self._path}: {os.strerror(code)}",
+                "raise the limit (ulimit -f), then run the same command: it resumes",
+            ) from error
+        if code in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StorageError(f"cannot write {self._path}: {os.strerror(code)}", "choose another --out") from error
+
+
+def _error_number(error: BaseException | None) -> int | None:
+    """The system's number of an error; safetensors and tokenizers have it only in their text."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 @contextmanager

@@ -17,9 +17,9 @@ class ProgressDisplay:
     """Turns events into bars or lines; used as a context manager around a stage."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
@@ -66,7 +66,7 @@ class ProgressDisplay:
         self._update("search", event["done"] / self._candidates, f"{event['done']} of {self._candidates} candidates")
 
     def _say(self, line: str) -> None:
-        self._progress.console.print(line, markup=False)
+        self._progress.console.print(line, markup=False, soft_wrap=True)
 
     def _update(self, name: str, progress: float, detail: str) -> None:
         if self._console.is_terminal:

@@ -40,6 +40,10 @@ class SpaceConfig:
         for name in ("vocabulary", "max_encoder", "max_total"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a share above 0 and up to 1")
+        if not 0 <= self.min_encoder <= self.max_encoder:
+            raise ConfigError(
+                f"min_encoder is {self.min_encoder}, expected a share from 0 to max_encoder ({self.max_encoder})"
+            )
 
 
 def space_around(teacher: Architecture, config: SpaceConfig, vocab_size: int) -> list[Architecture]:
@@ -69,7 +73,8 @@ def space_around(teacher: Architecture, config: SpaceConfig, vocab_size: int) ->
             found.append((count.total, student))
     if not found:
         raise ConfigError(
-            f"no student has at most {config.max_encoder:.0%} of the encoder and {config.max_total:.0%} of all "
+            f"no student has {config.min_encoder:.0%} to {config.max_encoder:.0%} of the encoder and at most "
+            f"{config.max_total:.0%} of all "
             f"parameters with a vocabulary of {vocab_size} tokens",
             "raise max_total or max_encoder, or lower vocabulary, in the recipe's [compress.extract.space]",
         )
@@ -84,4 +89,4 @@ def _shrink(teacher: Architecture, layers: int, heads: int, intermediate: int) -
 
 
 def _sizes(full: int, shares: Sequence[float], multiple: int = 1) -> list[int]:
-    return sorted({max(multiple, round(full * share / multiple) * multiple) for share in shares})
+    return sorted({min(full, max(multiple, round(full * share / multiple) * multiple)) for share in shares})

@@ -17,16 +17,17 @@ from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_config, empty_classifier
+from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.space import SpaceConfig
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
 from subarch.deploy.runtime import TorchRuntime
-from subarch.deploy.timing import measure_latency
 from subarch.errors import ConfigError
 from subarch.stages.inputs import DataConfig, ModelFolder
+from subarch.stages.latency import in_turn
 from subarch.storage import read_json, replacing_folder
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.encode import bucketed_batches, pad
-from subarch.training.classifier import EncodedData, TeacherOutputs, loss_for, training_batches
+from subarch.training.classifier import EncodedData, TeacherOutputs, distillation_loss_for, loss_for, training_batches
 from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, rank_layers, select
 from subarch.training.loop import LoopConfig, LoopContext, train
@@ -71,6 +72,8 @@ class ExtractConfig:
         for name in ("steps", "error_examples", "candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.epsilon is not None and self.epsilon < 1:
+            raise ConfigError(f"epsilon is {self.epsilon}, expected at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,7 @@ class Workshop:
         batches = training_batches(
             self.train_data, batch_size=settings.batch_size, seed=self.config.seed, teacher=self.teacher_train
         )
-        loss = loss_for(self.task, self.labels, weight=1.0, temperature=1.0)
+        loss = distillation_loss_for(self.task, self.labels)
         train(student, batches, loss, config=settings, context=LoopContext(seed=self.config.seed))
         outputs = predict(student, self.validation.encoded, self.validation.pad_token_id)
         teacher = torch.from_numpy(self.teacher_validation)
@@ -134,14 +137,13 @@ class Workshop:
         """î of the teacher and of every candidate, milliseconds for one input, all in turn."""
         models: dict[str, PreTrainedModel] = {"teacher": self.model.float()}
         models |= {str(index): self.build(candidate).eval() for index, candidate in enumerate(candidates)}
-        found = measure_latency(
-            {name: (TorchRuntime(model), self._requests) for name, model in models.items()}, repeats=9
-        )
+        contestants = {name: (TorchRuntime(model), self._requests) for name, model in models.items()}
+        found = in_turn(contestants, threads=1, repeats=9, seconds=None)
         return found["teacher"].median_ms, [found[str(index)].median_ms for index in range(len(candidates))]
 
     def save_student(self, candidate: Architecture, path: Path) -> None:
         """Write the untrained student with its tokenizer as a Hugging Face folder."""
-        with replacing_folder(path) as temporary:
+        with replacing_folder(path) as temporary, quiet_transformers():
             self.build(candidate).save_pretrained(temporary)
             self.student_tokenizer.tokenizer.save_pretrained(temporary)
 
@@ -202,12 +204,16 @@ def _cut_vocabulary(
     """The kept token ids and the folder of the cut tokenizer; the whole vocabulary where the config says so."""
     if config.space.vocabulary >= 1:
         return None, teacher
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder) as temporary, quiet_transformers():
         teacher.tokenizer.save_pretrained(temporary)
         counts = Counter(train_data.encoded.input_ids.tolist())
         whole = read_json(temporary / "tokenizer.json")
         size = max(len(counts), round(config.space.vocabulary * teacher.architecture.vocab_size))
         kept = keep_tokens(whole, counts, size)
+        while lost := counts.keys() - set(kept):
+            # Single characters were kept first: make room, so that every training text keeps its tokens.
+            size += len(lost)
+            kept = keep_tokens(whole, counts, size)
         cut_tokenizer_files(temporary, kept)
         # The tokenizer's class is found through a config.json.
         (temporary / "config.json").write_bytes((teacher.path / "config.json").read_bytes())

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from subarch.arch.pretrained import resolve
-from subarch.arch.space import SpaceConfig
+from subarch.arch.space import SpaceConfig, space_around
+from subarch.deploy.onnx_export import require_onnx
 from subarch.errors import BudgetError, ConfigError
 from subarch.running.budget import Budget, parse_duration
 from subarch.stages.candidates import ErrorName, ExtractConfig
@@ -63,12 +63,13 @@ class CompressConfig:
     finetune: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=5e-5, epochs=4.0))
     """How the teacher is fine-tuned, if it is not yet."""
     extract: SearchConfig = field(default_factory=SearchConfig)
-    distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, epochs=12.0, evaluations=12))
+    distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, epochs=12.0, evaluations=8))
     """How the student is distilled."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     deliver: DeliverConfig = field(default_factory=DeliverConfig)
 
     def __post_init__(self) -> None:
+        self.extract.for_extract(teacher=self.teacher, out=self.out, data=self.data)  # checks the values now
         if self.budget is not None and parse_duration(self.budget) < LEAST_SECONDS:
             raise BudgetError(
                 f"the budget is {self.budget}, too short for one step of each stage: expected at least "
@@ -118,14 +119,16 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
             run.log(outcome.flat, step=0)
             for name in ("report.html", "report.md"):
                 run.artifact(folder.path / name)
-            return _finish(folder, outcome.metrics, run.run_id, time.monotonic() - begun)
+        return _finish(folder, outcome.metrics, run.run_id, time.monotonic() - begun)
 
 
 def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> None:
     """What can be refused at once is refused before anything is written."""
     if Path(config.teacher).is_dir() and config.out.resolve() == Path(config.teacher).resolve():
         raise ConfigError(f"--out {config.out} is the teacher's own folder", "choose another --out")
-    resolve(teacher.path)
+    require_onnx()
+    smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
+    space_around(teacher.architecture, config.extract.space, smallest)
     teacher.encode(data.test.take(range(1)), config.max_length)  # type: ignore[arg-type]
 
 

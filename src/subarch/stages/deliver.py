@@ -14,6 +14,7 @@ import torch
 
 from subarch.arch.costs import parameters
 from subarch.deploy.timing import Latency
+from subarch.errors import ConfigError
 from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.machine import describe_machine
@@ -24,7 +25,7 @@ from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_
 from subarch.stages.output import Result, plain
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import folder_bytes, replacing_file
-from subarch.tasks.base import TaskData
+from subarch.tasks.base import Task, TaskData
 from subarch.tasks.baselines import Baseline, majority, tfidf
 from subarch.tracking.record import Record
 
@@ -53,6 +54,11 @@ class DeliverConfig:
     """Test examples that are timed, one at a time."""
     repeats: int = 15
 
+    def __post_init__(self) -> None:
+        for name in ("threads", "requests", "repeats"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
@@ -74,14 +80,14 @@ def deliver(
         "onnx-int8": out / "export" / "onnx-int8",
     }
     models = {name: ModelFolder.of_any(str(folder)) for name, folder in folders.items()}
-    rows = {name: _row_of_model(config, out, name, model, session) for name, model in models.items()}
+    rows = {name: _row_of_model(config, (out, data.task), name, model, session) for name, model in models.items()}
     baselines = {"majority": majority(data), "tfidf": tfidf(data)}
     for name, baseline in baselines.items():
         rows[name] = _row_of_baseline(data, baseline, config.seed)
     if data.task.kind == "classification":
         for name in ("onnx", "onnx-int8"):
             rows[name]["agreement"] = _agreement(out / "evaluation", "student", name)
-    session.tell("phase", name="timing", detail="all in turn")
+    session.phase("timing", "all in turn")
     _add_latencies(rows, _time(config, data, models, baselines, session))
     metrics = _metrics(rows) | {"main_metric": data.task.main_metric, "floor": floor_verdict(rows)}
     report = _report(config, out, data, (stages, rows), session.record)
@@ -92,8 +98,11 @@ def deliver(
     return Delivery(metrics=metrics, flat=flat)
 
 
-def _row_of_model(config: CompressConfig, out: Path, name: str, model: ModelFolder, session: Session) -> dict[str, Any]:
-    session.tell("phase", name="evaluating", detail=name)
+def _row_of_model(
+    config: CompressConfig, place: tuple[Path, Task], name: str, model: ModelFolder, session: Session
+) -> dict[str, Any]:
+    out, task = place
+    session.phase("evaluating", name)
     settings = EvaluateConfig(
         model=str(model.path),
         out=out / "evaluation" / name,
@@ -102,12 +111,11 @@ def _row_of_model(config: CompressConfig, out: Path, name: str, model: ModelFold
         seed=config.seed,
     )
     result = evaluate(settings, session)
-    main = next(key for key in result.metrics["intervals"] if result.metrics[key] == result.metrics["score"])
     count = parameters(model.architecture, "sequence-classification", len(model.labels))
     weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx")]
     return {
         "score": result.metrics["score"],
-        "score_interval": result.metrics["intervals"][main],
+        "score_interval": result.metrics["intervals"][task.main_metric],
         "parameters": count.total,
         "encoder_parameters": count.encoder,
         "model_bytes": sum(folder_bytes(file) for file in weights if "checkpoint" not in file.name),

@@ -72,7 +72,7 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
             run.log({name: value for name, value in metrics.items() if name != "intervals"}, step=0)
             file = folder.path / PREDICTIONS
             save_predictions(file, data.task, logits, examples)
-            return folder.finish(metrics, {"predictions": file}, run.run_id, time.monotonic() - started)
+        return folder.finish(metrics, {"predictions": file}, run.run_id, time.monotonic() - started)
 
 
 def answers_of(model: ModelFolder, examples: Examples, max_length: int) -> np.ndarray:

@@ -10,14 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-from subarch.arch.pretrained import load_classifier
+from subarch.arch.architecture import Architecture
+from subarch.arch.pretrained import load_classifier, quiet_transformers
 from subarch.deploy.onnx_export import INPUTS, export_onnx, quantize_int8, require_onnx
 from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, TorchRuntime
 from subarch.errors import SubarchError
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
-from subarch.storage import folder_bytes
+from subarch.storage import folder_bytes, storage_errors
 
 Format = Literal["onnx", "onnx-int8"]
 TOLERANCE = 1e-3
@@ -65,7 +66,7 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
             for name, numbers in metrics.items():
                 run.log({f"{name}.{key}": value for key, value in numbers.items()}, step=0)
             artifacts: dict[str, Path] = {name: config.out / name for name in config.formats}
-            return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
+        return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
 
 
 def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> dict[str, dict[str, float]]:
@@ -73,16 +74,16 @@ def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> d
     # latency of a short input, and no row is without its [CLS].
     classifier = load_classifier(model.path, attn_implementation="eager").eval()
     names = tuple(name for name in INPUTS if name in model.tokenizer.model_input_names)
-    inputs = _random_inputs(names, model.architecture.vocab_size, config.seed)
+    inputs = _random_inputs(names, model.architecture, config.seed)
     expected = [TorchRuntime(classifier)(arrays) for arrays in inputs]
     plain = config.out / "onnx" / ONNX_FILE
-    session.tell("phase", name="exporting", detail="onnx")
+    session.phase("exporting", "onnx")
     export_onnx(classifier, names, plain)
     metrics: dict[str, dict[str, float]] = {}
     for name in config.formats:
         target = config.out / name / ONNX_FILE
         if name == "onnx-int8":
-            session.tell("phase", name="exporting", detail=name)
+            session.phase("exporting", name)
             quantize_int8(plain, target)
         _copy_companions(model, target.parent)
         outputs = [OnnxRuntime(target, threads=1)(arrays) for arrays in inputs]
@@ -99,11 +100,11 @@ def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> d
     return metrics
 
 
-def _random_inputs(names: Sequence[str], vocab_size: int, seed: int) -> list[dict[str, np.ndarray]]:
+def _random_inputs(names: Sequence[str], architecture: Architecture, seed: int) -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(seed)
     inputs = []
-    for length in CHECK_LENGTHS:
-        ids = rng.integers(0, vocab_size, size=(4, length))
+    for length in (min(length, architecture.max_length) for length in CHECK_LENGTHS):
+        ids = rng.integers(0, architecture.vocab_size, size=(4, length))
         mask = (np.arange(length) < rng.integers(1, length + 1, size=(4, 1))).astype(np.int64)
         arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         inputs.append({name: arrays[name] for name in names})
@@ -119,8 +120,9 @@ def _agreement(expected: list[np.ndarray], found: list[np.ndarray]) -> dict[str,
 
 def _copy_companions(model: ModelFolder, folder: Path) -> None:
     """Config and tokenizer beside the graph: all that a service needs."""
-    model.tokenizer.save_pretrained(folder)
-    (folder / "config.json").write_bytes((model.path / "config.json").read_bytes())
+    with storage_errors(folder), quiet_transformers():
+        model.tokenizer.save_pretrained(folder)
+        (folder / "config.json").write_bytes((model.path / "config.json").read_bytes())
 
 
 def load_lines(format_: str, folder: Path, labels: Sequence[str]) -> str:

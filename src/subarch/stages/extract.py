@@ -53,7 +53,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
         ) as run:
             folder.began(run.run_id)
             started = time.monotonic()
-            session.tell("phase", name="weighing the teacher's parts")
+            session.phase("weighing the teacher's parts")
             workshop = open_workshop(config, data, teacher, folder.path)
             extraction, maximum_point = _search(config, session, workshop, folder)
             chosen = extraction.trials[extraction.chosen].candidate
@@ -65,7 +65,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
                 "architecture": folder.path / "architecture.json",
                 "student": folder.path / "student",
             }
-            return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
+        return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
 
 
 def _search(
@@ -118,7 +118,7 @@ def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: li
         affordable = max(1, int(0.85 * remaining / _seconds_per_candidate(config, workshop, space[len(space) // 2])))
         epsilon = max(epsilon, math.ceil(len(space) / affordable))
     candidates = fptas.every_epsilon(space, lambda a: parameters(a).total, min(epsilon, len(space)))
-    session.tell("phase", name="timing candidates")
+    session.phase("timing candidates")
     teacher_ms, latencies = workshop.latencies(candidates)
     teacher = workshop.teacher.architecture
     return {
@@ -166,7 +166,10 @@ def _metrics(extraction: fptas.Extraction[Architecture], maximum_point: fptas.Co
 
 
 def _record_trials(session: Session, run: Run, metrics: dict[str, Any]) -> None:
+    known = {child["name"] for child in session.record.runs("candidate", run.run_id)}
     for index, candidate in enumerate(metrics["candidates"]):
+        if f"candidate {index}" in known:
+            continue  # a killed run got this far
         numbers = {key: candidate[key] for key in ("parameters", "latency_ms", "error", "w")}
         with session.record.start(
             "candidate", name=f"candidate {index}", config=candidate["architecture"], parent=run.run_id

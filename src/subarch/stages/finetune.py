@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from subarch.arch.pretrained import quiet_transformers
 from subarch.errors import BudgetError, ConfigError
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.output import OutputFolder, Result, claim
@@ -17,12 +19,21 @@ from subarch.stages.session import Session, seconds_left
 from subarch.storage import replacing_folder
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.metrics import METRICS
-from subarch.training.classifier import TeacherOutputs, loss_for, scorer, training_batches
+from subarch.training.classifier import (
+    EncodedData,
+    TeacherOutputs,
+    distillation_loss_for,
+    loss_for,
+    scorer,
+    training_batches,
+)
 from subarch.training.loop import LoopConfig, LoopContext, TrainResult, train
 from subarch.training.precision import prepare_for_training
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_OUTPUTS = "teacher_outputs.safetensors"
+HIDDEN_BYTES = 4_000_000_000
+"""Above this the teacher's hidden layers are not kept, and the student imitates its logits alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +44,8 @@ class DistillationConfig:
     """Weight of imitating the teacher; the rest is the task's own loss."""
     temperature: float = 2.0
     """Softens both distributions."""
+    hidden_weight: float = 1.0
+    """Weight of imitating the teacher's last hidden layer, token by token; only where both see the same tokens."""
     dropout: bool = False
     """Whether the student keeps its dropout: imitating a function, it needs none."""
 
@@ -93,8 +106,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
             save_model(folder.path, trained, model, data.task)
             metrics = _metrics(outcome, data.task)
             run.log({"validation_score": metrics["score"]}, step=outcome.steps)
-            result = _finish(folder, metrics, run.run_id, time.monotonic() - started)
-    return result
+        return _finish(folder, metrics, run.run_id, time.monotonic() - started)
 
 
 def _train(
@@ -104,15 +116,11 @@ def _train(
     on_event: Any,
 ) -> tuple[TrainResult, PreTrainedModel]:
     data, model, teacher = inputs
-    session.tell("phase", name="reading", detail=f"{len(data.train):,} examples")
+    session.phase("reading", f"{len(data.train):,} examples")
     encoded = model.encode(data.train, config.max_length)
     outputs = None
     if teacher is not None:
-        outputs = TeacherOutputs(
-            teacher=teacher.classifier(data.task),
-            data=teacher.encode(data.train, config.max_length),
-            path=config.out / TEACHER_OUTPUTS,
-        )
+        outputs = _teacher_outputs(config, data.task, teacher, encoded, teacher.encode(data.train, config.max_length))
     classifier = fresh_classifier(model, data, config.seed)
     prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
     if seconds_left(session.deadline) == 0:
@@ -127,18 +135,34 @@ def _train(
     )
     assert data.train.labels is not None
     settings = config.distillation
-    loss = loss_for(
-        data.task,
-        data.train.labels,
-        weight=settings.weight if outputs else None,
-        temperature=settings.temperature,
-    )
+    loss = loss_for(data.task, data.train.labels)
+    if outputs is not None:
+        loss = distillation_loss_for(
+            data.task,
+            data.train.labels,
+            weight=settings.weight,
+            temperature=settings.temperature,
+            hidden_weight=settings.hidden_weight,
+        )
     batches = training_batches(encoded, batch_size=config.loop.batch_size, seed=config.seed, teacher=outputs)
     validation = model.encode(data.validation, config.max_length)
     result = train(
         classifier, batches, loss, config=config.loop, context=context, evaluate=scorer(data.task, validation)
     )
     return result, classifier
+
+
+def _teacher_outputs(
+    config: FinetuneConfig, task: Task, teacher: ModelFolder, student_data: EncodedData, teacher_data: EncodedData
+) -> TeacherOutputs:
+    same_tokens = np.array_equal(student_data.encoded.offsets, teacher_data.encoded.offsets)
+    needed = len(teacher_data.encoded.input_ids) * teacher.architecture.hidden_size * 2
+    return TeacherOutputs(
+        teacher=teacher.classifier(task),
+        data=teacher_data,
+        path=config.out / TEACHER_OUTPUTS,
+        with_hidden=config.distillation.hidden_weight > 0 and same_tokens and needed <= HIDDEN_BYTES,
+    )
 
 
 def fresh_classifier(model: ModelFolder, data: TaskData, seed: int) -> PreTrainedModel:
@@ -156,7 +180,7 @@ def fresh_classifier(model: ModelFolder, data: TaskData, seed: int) -> PreTraine
 
 def save_model(path: Path, classifier: PreTrainedModel, source: ModelFolder, task: Task) -> None:
     """Write model, tokenizer and a model card; files appear whole or not at all."""
-    with replacing_folder(path / "model.partial") as temporary:
+    with replacing_folder(path / "model.partial") as temporary, quiet_transformers():
         classifier.to("cpu").save_pretrained(temporary)
         source.tokenizer.save_pretrained(temporary)
         (temporary / "README.md").write_text(_card(path.name, task), encoding="utf-8")
@@ -189,6 +213,7 @@ def _metrics(outcome: TrainResult, task: Task) -> dict[str, Any]:
 
 def _finish(folder: OutputFolder, metrics: dict[str, Any], run_id: str | None, seconds: float) -> Result:
     result = folder.finish(metrics, {"model": folder.path / "model.safetensors"}, run_id, seconds)
-    # Only now: with `result.json` written, nothing will ask for the checkpoint again.
-    (folder.path / CHECKPOINT).unlink(missing_ok=True)
+    # Only now: with `result.json` written, nothing will ask for these again.
+    for name in (CHECKPOINT, TEACHER_OUTPUTS, Path(TEACHER_OUTPUTS).with_suffix(".hidden").name):
+        (folder.path / name).unlink(missing_ok=True)
     return result

@@ -38,6 +38,8 @@ class LatencyConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not self.models:
+            raise ConfigError("no models, expected at least one folder or Hub id")
         for name in ("requests", "repeats", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
@@ -72,7 +74,7 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
             for name, values in found.items():
                 metrics[name] = latency_numbers(values, found[config.models[0]])
                 run.log({f"{name}.{key}": value for key, value in metrics[name].items()}, step=0)
-            return folder.finish(metrics, {}, run.run_id, time.monotonic() - started)
+        return folder.finish(metrics, {}, run.run_id, time.monotonic() - started)
 
 
 def spread_over_lengths(examples: Examples, count: int) -> Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -68,7 +69,11 @@ class OutputFolder:
     def finish(
         self, metrics: dict[str, Any], artifacts: Mapping[str, Path], run_id: str | None, seconds: float
     ) -> Result:
-        """Write `result.json`: from now on the stage is done."""
+        """Write `result.json`: from now on the stage is done.
+
+        The recorded run must have ended before: killed in between, a resumed run ends it again, while the other way
+        round nobody would, and it would seem to run for ever.
+        """
         result = Result(
             stage=self.stage,
             version=version("subarch"),
@@ -91,8 +96,10 @@ def claim(path: Path, stage: str, config: Any, data_fingerprint: str | None = No
     """
     settings = plain(config)
     identity = {"stage": stage, "config": settings, "data": data_fingerprint}
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file, expected a folder", "choose another --out")
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise OutputError(f"{place} is a file, expected a folder", "choose another --out")
+    _require_ours(path)
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path / _LOCK_FILE)
@@ -103,6 +110,7 @@ def claim(path: Path, stage: str, config: Any, data_fingerprint: str | None = No
         raise OutputError(f"another process is working in {path}", "wait for it, or choose another --out") from error
     try:
         _check_identity(path, identity)
+        _remove_partial(path)
         yield OutputFolder(path, stage, settings)
     finally:
         lock.release()
@@ -118,10 +126,27 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
                 "choose another --out, or repeat the earlier command to resume it",
             )
         return
-    others = [entry.name for entry in path.iterdir() if entry.name != _LOCK_FILE and not entry.name.startswith(".")]
+    _require_ours(path)
+    write_json(path / RUN_FILE, {**identity, "version": version("subarch")})
+
+
+def _require_ours(path: Path) -> None:
+    """Refuse a folder with something in it that no run of subarch left; nothing is written, not even the lock."""
+    if (path / RUN_FILE).exists() or not path.exists():
+        return
+    others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     if others:
         raise OutputError(f"{path} is not empty ({others[0]}) and no run of subarch", "choose another --out")
-    write_json(path / RUN_FILE, {**identity, "version": version("subarch")})
+
+
+def _remove_partial(path: Path) -> None:
+    """Remove what a killed process was writing: nobody reads it, and a checkpoint is large."""
+    for pattern in (".*.partial", ".*.old"):
+        for leftover in list(path.rglob(pattern)):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from subarch.errors import InterruptedRun
 from subarch.running.budget import Deadline
 from subarch.running.executor import Executor, InProcessExecutor
 from subarch.tracking.record import NullRecord, Record, Run
@@ -30,6 +31,16 @@ class Session:
     def tell(self, event: str, **values: object) -> None:
         """Report something."""
         self.on_event({"event": event, **values})
+
+    def phase(self, name: str, detail: str = "") -> None:
+        """Report that something new begins, unless the user asked to stop: between two phases all is saved.
+
+        Raises:
+            InterruptedRun: A stop was requested.
+        """
+        if self.stop_requested():
+            raise InterruptedRun(f"interrupted before {name} {detail}".rstrip(), "the same command resumes")
+        self.tell("phase", name=name, detail=detail)
 
     def recording(self, run: Run, stage: str) -> OnEvent:
         """An `on_event` that also draws the curves of `run`."""

@@ -52,8 +52,8 @@ def load_checkpoint(path: Path, masters: MasterWeights) -> tuple[TrainState, dic
             for key in file.keys():  # noqa: SIM118  (a safetensors handle is no mapping)
                 group, name = key.split("/", 1)
                 groups[group][name] = file.get_tensor(key)
-    except SafetensorError:
-        return None  # a damaged checkpoint is no checkpoint: start this stage again
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        return None  # a damaged checkpoint, or an older version's, is none: start this stage again
     masters.load_weights(groups["weights"])
     masters.load_moments(groups["moments"])
     return state, groups["best"] or None

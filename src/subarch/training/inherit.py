@@ -57,7 +57,7 @@ def select(
         vocab: Teacher token id of each student token; None keeps the vocabulary.
 
     Raises:
-        ModelError: The student is larger than its teacher in some dimension.
+        ModelError: The student is larger than its teacher in some dimension, or only one projects its embeddings.
     """
     for field in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size", "embedding_width"):
         if getattr(student, field) > getattr(teacher, field):
@@ -65,6 +65,11 @@ def select(
                 f"the student's {field} {getattr(student, field)} is larger than the teacher's "
                 f"{getattr(teacher, field)}, so it cannot inherit its weights"
             )
+    if (student.embedding_size is None) != (teacher.embedding_size is None):
+        raise ModelError(
+            f"the student's embedding_size is {student.embedding_width} of hidden_size {student.hidden_size}, the "
+            f"teacher's {teacher.embedding_width} of {teacher.hidden_size}: only one of them projects its embeddings"
+        )
     dropped = set(drop_order[: teacher.num_hidden_layers - student.num_hidden_layers])
     layers = tuple(layer for layer in range(teacher.num_hidden_layers) if layer not in dropped)
     attention = None

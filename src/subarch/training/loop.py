@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from subarch.errors import BudgetError, ConfigError, InterruptedRun
 from subarch.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from subarch.training.losses import Batch, Loss, require_finite
-from subarch.training.precision import MasterWeights, Precision, resolve_precision
+from subarch.training.precision import MasterWeights, Precision, cast_weights, resolve_precision
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -47,9 +47,11 @@ class LoopConfig:
     evaluations: int = 5
     """How often the validation score is taken, evenly over the progress; the best weights are returned."""
     precision: Precision = "auto"
+    checkpoint_seconds: float = 10.0
+    """Least time between two checkpoints; they take at most about 3 % of the time in any case."""
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch_size", "epochs", "clip_norm"):
+        for name in ("learning_rate", "batch_size", "epochs", "clip_norm", "evaluations"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a positive number")
         if not 0 <= self.warmup < 1:
@@ -114,9 +116,11 @@ def train(
 
     Raises:
         InterruptedRun: After a checkpoint, when `context.stop_requested()`.
-        BudgetError: The time share ended before the first step did.
+        BudgetError: There is no time for a first step.
     """
     run = _Run(model, batches, config, context, evaluate)
+    if run.progress >= 1.0 and run.state.step == 0:
+        raise BudgetError("the time share ended before the first training step", "give a longer --budget")
     for batch in run.batches_to_come():
         run.step(batch, loss)
         run.evaluate_if_due()
@@ -139,7 +143,7 @@ class _Run:
         self.raw_model = model.to(self.accelerator.device)
         self.dtype = resolve_precision(config.precision, self.accelerator.device)
         fp32_weights = {name: p.detach().clone() for name, p in self.raw_model.named_parameters()}
-        self.raw_model.to(self.dtype)
+        cast_weights(self.raw_model, self.dtype)
         self.masters = MasterWeights(
             self.raw_model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -160,7 +164,7 @@ class _Run:
         done = self.state.step / self.total_steps
         limit = self.context.seconds
         if self.config.max_steps is None and limit is not None:
-            done = max(done, self.state.seconds / limit)
+            done = max(done, self.state.seconds / limit) if limit > 0 else 1.0
         return min(1.0, done)
 
     def batches_to_come(self) -> Iterator[Batch]:
@@ -180,8 +184,13 @@ class _Run:
         self.model.train()
         torch.manual_seed(self.context.seed * 1_000_003 + self.state.step)  # dropout, the same after a resume
         batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
-        inputs = {name: batch[name] for name in batch if name not in ("labels", "teacher_logits")}
-        value = loss(self.model(**inputs).logits, batch)
+        inputs = {name: batch[name] for name in batch if name not in ("labels", "teacher_logits", "teacher_hidden")}
+        if "teacher_hidden" in batch:
+            output = self.model(**inputs, output_hidden_states=True)
+            batch["student_hidden"] = output.hidden_states[-1]
+        else:
+            output = self.model(**inputs)
+        value = loss(output.logits, batch)
         number = require_finite(value, self.state.step)
         self.accelerator.backward(value)
         rate = self.config.learning_rate * _triangle(self.progress, self.config.warmup)
@@ -211,13 +220,13 @@ class _Run:
         self.state.finished = self.progress >= 1.0
 
     def save_if_due(self) -> None:
-        """Checkpoint at most every 10 seconds, spending at most about 3 % of the time; and before an interrupt."""
+        """Checkpoint every `checkpoint_seconds`, spending at most about 3 % of the time; and before an interrupt."""
         stopping = self.context.stop_requested() and not self.state.finished
         if self.context.checkpoint is None:
             if stopping:
                 raise InterruptedRun("interrupted before anything was saved")
             return
-        due = time.monotonic() - self.last_save > max(10.0, 30.0 * self.save_cost)
+        due = time.monotonic() - self.last_save > max(self.config.checkpoint_seconds, 30.0 * self.save_cost)
         if not (due or stopping or self.state.finished):
             return
         if self.accelerator.is_main_process:
@@ -233,10 +242,8 @@ class _Run:
 
     def finish(self) -> TrainResult:
         """Put the best weights into the model, in fp32."""
-        if self.state.step == 0:
-            raise BudgetError("the time share ended before the first training step")
         weights = self.best or self.masters.weights()
-        self.raw_model.to(torch.float32)
+        cast_weights(self.raw_model, torch.float32)
         with torch.no_grad():
             for name, parameter in self.raw_model.named_parameters():
                 parameter.copy_(weights[name])

@@ -35,12 +35,17 @@ class RegressionLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationLoss:
-    """(1 - weight)·task loss + weight·divergence from the teacher's saved outputs."""
+    """(1 - weight)·task loss + weight·divergence from the teacher's outputs + hidden_weight·distance of the last layer.
+
+    The last term needs `batch["teacher_hidden"]` and `batch["student_hidden"]` (batch, length, width), and is left out
+    where they are absent.
+    """
 
     task: Loss
     regression_variance: float | None
     weight: float
     temperature: float
+    hidden_weight: float = 0.0
 
     def __call__(self, logits_BC: Tensor, batch: Batch) -> Tensor:
         """The weighted sum; `batch["teacher_logits"]` holds the teacher's outputs."""
@@ -49,9 +54,13 @@ class DistillationLoss:
             imitation = functional.mse_loss(logits_BC.float(), teacher_BC) / self.regression_variance
         else:
             imitation = divergence(logits_BC, teacher_BC, self.temperature)
-        if self.weight == 1.0:
-            return imitation
-        return (1.0 - self.weight) * self.task(logits_BC, batch) + self.weight * imitation
+        total = self.weight * imitation
+        if self.weight < 1.0:
+            total = total + (1.0 - self.weight) * self.task(logits_BC, batch)
+        if self.hidden_weight and "student_hidden" in batch:
+            distance = hidden_distance(batch["student_hidden"], batch["teacher_hidden"], batch["attention_mask"])
+            total = total + self.hidden_weight * distance
+        return total
 
 
 def divergence(student_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
@@ -59,6 +68,21 @@ def divergence(student_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Te
     student_log = functional.log_softmax(student_BC.float() / temperature, dim=-1)
     teacher_log = functional.log_softmax(teacher_BC.float() / temperature, dim=-1)
     return temperature**2 * functional.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
+
+
+def hidden_distance(student_BSH: Tensor, teacher_BSH: Tensor, mask_BS: Tensor) -> Tensor:
+    """How far the student's last layer is from the teacher's, over the tokens that are no padding; 0 when equal.
+
+    Of equal width: squared error in units of the teacher's mean square. Of different widths: squared difference of the
+    cosines between all pairs of tokens of a text, which need no projection (cf. MiniLMv2, arXiv 2012.15828).
+    """
+    student, teacher, mask = student_BSH.float(), teacher_BSH.float(), mask_BS.bool()
+    if student.shape[-1] == teacher.shape[-1]:
+        kept = teacher[mask]
+        return functional.mse_loss(student[mask], kept) / kept.square().mean()
+    pairs = mask[:, :, None] & mask[:, None, :]
+    relations = [unit @ unit.transpose(1, 2) for unit in (functional.normalize(x, dim=-1) for x in (student, teacher))]
+    return (relations[0] - relations[1]).square()[pairs].mean()
 
 
 def surrogate_errors(student_BC: Tensor, teacher_BC: Tensor, *, kind: str, variance: float | None) -> Tensor:

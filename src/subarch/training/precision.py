@@ -8,12 +8,13 @@ of the weights after each step (measured in docs/decisions.md). On an accelerato
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Precision = Literal["auto", "fp32", "bf16"]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -30,6 +31,17 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
 def _native_bf16() -> bool:
     capability = torch.cpu.get_capabilities()
     return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
+
+
+def cast_weights(model: Model, dtype: torch.dtype) -> Model:
+    """The model with its weights in `dtype`, in place.
+
+    Unlike `model.to` it spares the buffers: ModernBERT's rotary frequencies, once rounded to bf16, would be wrong for
+    good, since no way back to fp32 restores them.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def prepare_for_training(model: Any, *, dropout: bool) -> None:
@@ -109,4 +121,8 @@ class MasterWeights:
         for name, master in zip(self.names, self.masters, strict=True):
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in moments]
             if keys:
-                self.optimizer.state[master] = {key: moments[f"{key}/{name}"].clone() for key in keys}
+                self.optimizer.state[master] = {
+                    # AdamW counts its steps on the CPU, wherever the weights are.
+                    key: moments[f"{key}/{name}"].to("cpu" if key == "step" else master.device, copy=True)
+                    for key in keys
+                }

@@ -1,0 +1,150 @@
+"""Is `subarch compress` better than the obvious alternative in the same wall-clock time?
+
+    python benchmarks/compress_vs_distilbert.py --runs out/glue --tasks sst2 mrpc cola stsb --seeds 0 1 2
+
+The alternative is DistilBERT's recipe: every other layer of the teacher, its whole vocabulary, distilled with the same
+loss, loop and data, for as many seconds as our search and distillation took together in the run it is compared with
+(made by compress_glue.py). Both are then exported to int8 in the same way, scored on the official dev set, and timed
+in turn on the same inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from subarch.api import run_stage
+from subarch.arch.build import build_config, empty_classifier
+from subarch.recipe import build_config as build_settings
+from subarch.running.budget import Deadline
+from subarch.running.machine import describe_machine
+from subarch.stages.compress import CompressConfig
+from subarch.stages.evaluate import EvaluateConfig, evaluate
+from subarch.stages.export import ExportConfig, export
+from subarch.stages.finetune import FinetuneConfig, finetune
+from subarch.stages.inputs import ModelFolder, load_data
+from subarch.stages.session import Session
+from subarch.training.inherit import Selection, inherit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, default=Path("out/glue"))
+    parser.add_argument("--tasks", nargs="+", default=["sst2", "mrpc", "cola", "stsb"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    arguments = parser.parse_args()
+    rows = []
+    for task in arguments.tasks:
+        for seed in arguments.seeds:
+            rows.append(compare(arguments.runs / f"{task}-{seed}", task, seed))
+            print(json.dumps(rows[-1]), file=sys.stderr)
+    report = {"machine": describe_machine(), "runs": rows}
+    file = arguments.runs / "compress_vs_distilbert.json"
+    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(table(rows, arguments.tasks))
+
+
+def compare(run: Path, task: str, seed: int) -> dict[str, Any]:
+    """Distil the alternative for the seconds that ours took, then score and time both."""
+    config = build_settings(CompressConfig, json.loads((run / "run.json").read_text())["config"])
+    ours = {name: json.loads((run / name / "result.json").read_text()) for name in ("extract", "student")}
+    seconds = sum(result["seconds"] for result in ours.values())
+    teacher = ours["student"]["config"]["teacher"]
+    out = run.parent / f"{run.name}-every-other-layer"
+    start = every_other_layer(ModelFolder.of(teacher), config, out / "start")
+    settings = FinetuneConfig(
+        model=str(start),
+        out=out / "student",
+        teacher=teacher,
+        data=config.data,
+        seed=seed,
+        max_length=config.max_length,
+        loop=replace(config.distil, epochs=10_000.0, max_steps=None),
+        distillation=config.distillation,
+    )
+    done = finetune(settings, Session(deadline=Deadline.after(seconds)))
+    export(ExportConfig(model=str(out / "student"), out=out / "export", seed=seed))
+    scores = {}
+    for name, model in (("fp32", out / "student"), ("int8", out / "export" / "onnx-int8")):
+        result = evaluate(EvaluateConfig(model=str(model), out=out / "evaluation" / name, data=config.data))
+        scores[name] = result.metrics["score"]
+    mine = json.loads((run / "result.json").read_text())["metrics"]
+    timed = time_in_turn(run, out, task)
+    return {
+        "task": task,
+        "seed": seed,
+        "seconds": seconds,
+        "alternative_seconds": done.seconds,
+        "ours": mine["student"]["score"],
+        "alternative": scores["fp32"],
+        "ours_int8": mine["exports"]["onnx-int8"]["score"],
+        "alternative_int8": scores["int8"],
+        "ours_ms": timed["ours"]["latency_ms"],
+        "alternative_ms": timed["alternative"]["latency_ms"],
+        "ours_faster_by": timed["ours"]["speedup"],
+        "ours_bytes": mine["exports"]["onnx-int8"]["model_bytes"],
+        "alternative_bytes": (out / "export" / "onnx-int8" / "model.onnx").stat().st_size,
+    }
+
+
+def every_other_layer(teacher: ModelFolder, config: CompressConfig, path: Path) -> Path:
+    """The teacher's layers 0, 2, 4 … at full width with the whole vocabulary, as a model folder."""
+    if (path / "config.json").exists():
+        return path
+    task = load_data(config.data).task
+    layers = tuple(range(0, teacher.architecture.num_hidden_layers, 2))
+    shallow = teacher.architecture.keep_layers(layers)
+    source = teacher.classifier(task)
+    student = empty_classifier(
+        build_config(
+            shallow,
+            teacher.config,
+            num_labels=task.num_outputs,
+            id2label=dict(enumerate(task.labels)) or {0: task.label},
+            problem_type=source.config.problem_type,
+            layers=layers,
+        )
+    )
+    inherit(student, source, (shallow, teacher.architecture), Selection(layers=layers))
+    student.save_pretrained(path)
+    teacher.tokenizer.save_pretrained(path)
+    return path
+
+
+def time_in_turn(run: Path, out: Path, task: str) -> dict[str, dict[str, float]]:
+    """Both int8 exports on the same inputs; the alternative is what ours is compared with."""
+    models = (str(out / "export" / "onnx-int8"), str(run / "export" / "onnx-int8"))
+    settings = {"models": models, "task": task, "out": str(out / "latency"), "repeats": 25}
+    metrics = run_stage("latency", settings, session=Session()).metrics
+    return {"alternative": metrics[models[0]], "ours": metrics[models[1]]}
+
+
+def table(rows: list[dict[str, Any]], tasks: list[str]) -> str:
+    lines = [
+        "| task | ours | every other layer | ours, int8 | every other layer, int8 | ours is faster by | size |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for task in tasks:
+        found = [row for row in rows if row["task"] == task]
+        cells = [
+            spread([100 * row[key] for row in found])
+            for key in ("ours", "alternative", "ours_int8", "alternative_int8")
+        ]
+        faster = spread([row["ours_faster_by"] for row in found], "x")
+        size = f"{found[0]['ours_bytes'] / 1e6:.1f} against {found[0]['alternative_bytes'] / 1e6:.1f} MB"
+        lines.append(f"| {task} | {' | '.join(cells)} | {faster} | {size} |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float], unit: str = "") -> str:
+    sd = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.1f}{unit} ± {sd:.1f}"
+
+
+if __name__ == "__main__":
+    main()

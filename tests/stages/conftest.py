@@ -1,0 +1,39 @@
+import pytest
+
+from stages import tiny
+from subarch.api import run_stage
+from subarch.stages.session import Session
+from subarch.tracking.record import Record
+
+
+@pytest.fixture(scope="session")
+def record(tmp_path_factory):
+    return Record.open(f"sqlite:///{tmp_path_factory.mktemp('record') / 'record.db'}")
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory):
+    return tiny.classes(tmp_path_factory.mktemp("rows") / "rows.csv")
+
+
+@pytest.fixture(scope="session")
+def teachers(tmp_path_factory):
+    """The folder of an encoder that was not fine-tuned, by family."""
+    made = {}
+
+    def folder(family="bert"):
+        if family not in made:
+            made[family] = tiny.teacher(tmp_path_factory.mktemp("teachers") / family, family)
+        return made[family]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compressed(tmp_path_factory, record, rows, teachers):
+    """(result, folder, events) of a whole compression."""
+    out = tmp_path_factory.mktemp("compressed") / "out"
+    events = []
+    settings = {**tiny.FAST, "teacher": str(teachers()), "out": out, "train": rows}
+    result = run_stage("compress", settings, session=Session(record=record, on_event=events.append))
+    return result, out, events

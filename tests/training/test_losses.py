@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
+
+from subarch.training.losses import (
+    DistillationLoss,
+    RegressionLoss,
+    divergence,
+    hidden_distance,
+    require_finite,
+    surrogate_errors,
+    task_loss,
+)
+
+STUDENT = torch.tensor([[1.0, -0.5, 0.2], [0.0, 2.0, -1.0]])
+TEACHER = torch.tensor([[2.0, 0.1, -0.3], [-1.0, 1.5, 0.5]])
+LABELS = torch.tensor([0, 2])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
+def test_divergence_is_the_softened_kullback_leibler(temperature):
+    teacher, student = (softmax(logits.numpy() / temperature, axis=1) for logits in (TEACHER, STUDENT))
+    expected = temperature**2 * np.mean([entropy(t, s) for t, s in zip(teacher, student, strict=True)])
+    assert float(divergence(STUDENT, TEACHER, temperature)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_the_gradient_of_the_divergence_is_the_difference_of_the_softened_answers(temperature):
+    # Hinton et al. 2015, Eq. 2: T²·d/dz = T·(softmax(z/T) - softmax(v/T)), here as a mean over two examples
+    student = STUDENT.clone().requires_grad_()
+    divergence(student, TEACHER, temperature).backward()
+    answers = [softmax(logits.numpy() / temperature, axis=1) for logits in (STUDENT, TEACHER)]
+    np.testing.assert_allclose(student.grad.numpy(), temperature * (answers[0] - answers[1]) / 2, atol=1e-6)
+
+
+def test_a_student_that_agrees_has_no_divergence_and_no_gradient():
+    student = TEACHER.clone().requires_grad_()
+    value = divergence(student, TEACHER + 3.0, 2.0)  # a constant does not change a distribution
+    value.backward()
+    assert value.item() == pytest.approx(0.0, abs=1e-6)
+    assert float(student.grad.abs().max()) < 1e-6
+
+
+def test_half_precision_outputs_are_compared_in_fp32():
+    assert divergence(STUDENT.bfloat16(), TEACHER, 2.0).dtype == torch.float32
+    assert task_loss(STUDENT.bfloat16(), {"labels": LABELS}).dtype == torch.float32
+
+
+def test_task_loss_is_cross_entropy():
+    expected = -log_softmax(STUDENT.numpy(), axis=1)[[0, 1], [0, 2]].mean()
+    assert float(task_loss(STUDENT, {"labels": LABELS})) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_regression_is_measured_in_the_labels_variance(scale):
+    labels = torch.tensor([1.0, 3.0, 5.0])
+    loss = RegressionLoss(variance=float((labels * scale).var(unbiased=False)))
+    mean = torch.full((3, 1), 3.0 * scale)
+    assert float(loss(mean, {"labels": labels * scale})) == pytest.approx(1.0)
+
+
+def test_one_example_is_a_regression_batch_too():
+    assert float(RegressionLoss(variance=2.0)(torch.tensor([[3.0]]), {"labels": torch.tensor([1.0])})) == 2.0
+
+
+def test_distillation_weighs_task_and_imitation():
+    batch = {"labels": LABELS, "teacher_logits": TEACHER}
+    loss = DistillationLoss(task=task_loss, regression_variance=None, weight=0.9, temperature=2.0)
+    expected = 0.1 * task_loss(STUDENT, batch) + 0.9 * divergence(STUDENT, TEACHER, 2.0)
+    assert float(loss(STUDENT, batch)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_pure_imitation_needs_no_labels():
+    loss = DistillationLoss(task=task_loss, regression_variance=None, weight=1.0, temperature=1.0)
+    value = loss(STUDENT, {"teacher_logits": TEACHER})
+    assert float(value) == pytest.approx(float(divergence(STUDENT, TEACHER, 1.0)))
+
+
+def test_distilling_a_regression_is_a_squared_error():
+    student, teacher = torch.tensor([[1.0], [2.0]]), torch.tensor([[2.0], [4.0]])
+    loss = DistillationLoss(task=RegressionLoss(variance=2.0), regression_variance=2.0, weight=0.5, temperature=4.0)
+    batch = {"labels": torch.tensor([1.0, 2.0]), "teacher_logits": teacher}
+    assert float(loss(student, batch)) == pytest.approx(0.5 * 0.0 + 0.5 * 2.5 / 2.0)
+
+
+def test_hidden_layers_of_equal_width_are_compared_in_the_teachers_mean_square():
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    teacher = 2.0 * torch.ones(2, 3, 4)
+    student = teacher.clone()
+    student[0, 0] += 1.0
+    student[0, 2] = 99.0  # padding
+    assert float(hidden_distance(teacher, teacher.half(), mask)) == 0.0
+    assert float(hidden_distance(student, teacher, mask)) == pytest.approx(1 / 3 / 4)
+
+
+def test_hidden_layers_of_other_widths_are_compared_by_the_cosines_of_tokens():
+    mask = torch.tensor([[1, 1, 0]])
+    teacher = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [7.0, 7.0]]])
+    student = torch.tensor([[[3.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    # pairs of two tokens: twice with oneself (1 and 1), twice with the other (1 and 0)
+    assert float(hidden_distance(student, teacher, mask)) == pytest.approx(0.5)
+    rotated = torch.cat([teacher.flip(-1), torch.zeros(1, 3, 1)], dim=-1)
+    assert float(hidden_distance(rotated, teacher, mask)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_hidden_layer_is_one_more_term():
+    hidden = {"teacher_hidden": torch.ones(2, 3, 4), "student_hidden": torch.zeros(2, 3, 4)}
+    batch = {"labels": LABELS, "teacher_logits": TEACHER, "attention_mask": torch.ones(2, 3)}
+    loss = DistillationLoss(task=task_loss, regression_variance=None, weight=1.0, temperature=1.0, hidden_weight=0.5)
+    plain = loss(STUDENT, batch)
+    assert float(loss(STUDENT, batch | hidden)) == pytest.approx(float(plain) + 0.5)
+
+
+def test_surrogate_errors_are_per_example_and_differ_by_the_teachers_entropy():
+    kl = surrogate_errors(STUDENT, TEACHER, kind="kl", variance=None)
+    cross = surrogate_errors(STUDENT, TEACHER, kind="cross-entropy", variance=None)
+    teacher = softmax(TEACHER.numpy(), axis=1)
+    expected = [entropy(t, s) for t, s in zip(teacher, softmax(STUDENT.numpy(), axis=1), strict=True)]
+    np.testing.assert_allclose(kl.numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose((cross - kl).numpy(), entropy(teacher, axis=1), rtol=1e-5)
+    assert float(kl.mean()) == pytest.approx(float(divergence(STUDENT, TEACHER, 1.0)), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["kl", "cross-entropy"])
+def test_surrogate_errors_of_a_regression_are_in_units_of_the_variance(kind):
+    errors = surrogate_errors(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0]]), kind=kind, variance=8.0)
+    assert errors.tolist() == [0.5, 0.0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_diverged_loss_raises(value):
+    with pytest.raises(FloatingPointError, match="at step 7: the learning rate"):
+        require_finite(torch.tensor(value), 7)
+
+
+def test_a_finite_loss_is_a_number():
+    assert require_finite(torch.tensor(0.5, requires_grad=True), 0) == 0.5

@@ -88,7 +88,7 @@ def test_wrong_types_take_one_line(values, message):
 
 
 def test_a_missing_value_names_its_flag():
-    with pytest.raises(ConfigError, match="^--model is missing") as caught:
+    with pytest.raises(ConfigError, match=r"^--model is missing") as caught:
         build_config(Config, {"out": "o"})
     assert "--recipe" in caught.value.hint
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ from subarch.errors import BudgetError, ConfigError, ModelError
 from subarch.stages import compress as compress_module
 
 ROWS = ("teacher", "student", "onnx", "onnx-int8")
+TRAINED = ("teacher", "student")
 NUMBERS = {"score", "parameters", "encoder_parameters", "model_bytes", "latency_ms", "speedup"}
 
 
@@ -122,8 +124,9 @@ found = {"student": model.eval()(**tokenizer(text, return_tensors="pt")).logits.
 for name in ("onnx", "onnx-int8"):
     session = onnxruntime.InferenceSession(f"{out}/export/{name}/model.onnx", providers=["CPUExecutionProvider"])
     encoding = Tokenizer.from_file(f"{out}/export/{name}/tokenizer.json").encode(text)
-    all_arrays = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask, "token_type_ids": encoding.type_ids}
-    inputs = {item.name: np.array([all_arrays[item.name]]) for item in session.get_inputs()}
+    arrays = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask}
+    arrays["token_type_ids"] = encoding.type_ids
+    inputs = {item.name: np.array([arrays[item.name]]) for item in session.get_inputs()}
     found[name] = session.run(None, inputs)[0].tolist()[0]
 missing = [key for kind in ("missing_keys", "unexpected_keys") for key in info[kind]]
 print(json.dumps({"found": found, "labels": model.config.id2label, "missing": missing}))
@@ -163,7 +166,7 @@ def test_other_families_and_tasks(family, data, metric, tmp_path, teachers):
     for row in rows_of(result.metrics).values():
         assert set(row) >= NUMBERS
     whole, cut = (json.loads((folder / "config.json").read_text()) for folder in (teachers(family), out / "student"))
-    assert cut["vocab_size"] < whole["vocab_size"] and cut["num_hidden_layers"] < whole["num_hidden_layers"]
+    assert cut["vocab_size"] < whole["vocab_size"] and cut["hidden_size"] < whole["hidden_size"]
     student, onnx = result.metrics["student"], result.metrics["exports"]["onnx"]
     assert onnx["score"] == pytest.approx(student["score"], abs=1e-4)
     assert ("agreement" in onnx) == (data != "scores")
@@ -214,6 +217,19 @@ def test_without_the_extra_onnx_nothing_begins(tmp_path, rows, teachers, monkeyp
     with pytest.raises(MissingExtraError, match="onnxruntime"):
         run_stage("compress", {**tiny.FAST, "teacher": str(teachers()), "out": tmp_path / "out", "train": rows})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_budget_is_kept(rows, teachers, tmp_path, monkeypatch):
+    monkeypatch.setattr(compress_module, "LEAST_SECONDS", 1.0)
+    endless = {"epochs": 1e6, "batch_size": 16, "evaluations": 2}
+    search = {"space": tiny.FAST["extract"]["space"], "error_examples": 20}
+    settings = {"max_length": 24, "finetune": endless, "distil": endless, "extract": search, "budget": "16s"}
+    started = time.monotonic()
+    settings |= {"teacher": str(teachers()), "out": tmp_path / "out", "train": rows}
+    result = run_stage("compress", settings)
+    steps = [json.loads((tmp_path / "out" / name / "result.json").read_text())["metrics"]["steps"] for name in TRAINED]
+    assert time.monotonic() - started < 40 and min(steps) > 1  # a busy machine exports slowly
+    assert result.config["budget"] == "16s"
 
 
 def test_the_output_is_not_the_teacher(rows, tmp_path):

@@ -32,7 +32,7 @@ from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, rank_layers, select
 from subarch.training.loop import LoopConfig, LoopContext, train
 from subarch.training.losses import Batch, surrogate_errors
-from subarch.training.precision import prepare_for_training, resolve_precision
+from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
 from subarch.training.predict import predict
 
 CALIBRATION_TOKENS = 6144
@@ -241,7 +241,7 @@ def _weigh(
         order = [layer for layer in range(architecture.num_hidden_layers) if layer not in layers]
         selection = select(shallow, architecture, importance, drop_order=order)
         inherit(student, model, (shallow, architecture), selection)
-        student.to(resolve_precision("auto", torch.device("cpu")))
+        cast_weights(student, resolve_precision("auto", torch.device("cpu")))
         outputs = torch.from_numpy(predict(student, encoded, train_data.pad_token_id))
         return float(surrogate_errors(outputs, reference, kind="kl", variance=variance).mean())
 

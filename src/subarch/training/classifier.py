@@ -69,7 +69,7 @@ class TeacherOutputs:
         if self.path.exists():
             self.values = load_file(self.path)["outputs"]
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: its tensors cannot take part in the student's backward pass
     def __call__(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """`teacher_logits` (batch, classes or 1) of these examples, and with hidden layers `teacher_hidden`."""
         fresh = indices[np.isnan(self.values[indices, 0])]

@@ -39,10 +39,12 @@ def main() -> None:
     for task in arguments.tasks:
         for seed in arguments.seeds:
             rows.append(one_run(task, seed, arguments))
-            print(json.dumps(rows[-1]), file=sys.stderr)
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     summary = [summarise(task, [row for row in rows if row["task"] == task]) for task in arguments.tasks]
     report = {"machine": describe_machine(), "runs": rows, "summary": summary}
-    (arguments.out / "compress_glue.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (arguments.out / f"compress_glue_{'-'.join(arguments.tasks)}.json").write_text(
+        json.dumps(report, indent=2) + "\n", encoding="utf-8"
+    )
     print(table(summary))
 
 
@@ -100,8 +102,9 @@ def table(summary: list[dict[str, Any]]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in summary:
+        student = f"{100 * row['student']:.1f} ± {100 * row['student_sd']:.1f}"
         lines.append(
-            f"| {row['task']} | {100 * row['teacher']:.1f} | {100 * row['student']:.1f} ± {100 * row['student_sd']:.1f} "
+            f"| {row['task']} | {100 * row['teacher']:.1f} | {student} "
             f"| {row['kept']:.1%} (≥ {row['minimum']:.0%}) | {row['kept_int8']:.1%} | {row['encoder_share']:.0%} "
             f"| {row['total_share']:.0%} | {row['int8_speedup']:.1f}x ± {row['int8_speedup_sd']:.1f} |"
         )

@@ -295,6 +295,9 @@ def _guarded(work: Callable[[], None]) -> int:
 
 def main() -> None:
     """The `subarch` command."""
+    # Threads that spin while they wait make training ten times slower as soon as another process wants a core; on an
+    # idle machine passive waiting costs 8 % (docs/decisions.md). Read by OpenMP when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
     except CycloptsError as error:

@@ -8,6 +8,7 @@
     - OutputError           an output folder that belongs to another run
     - BudgetError           a budget too short for one step
   - StorageError            the disk is full or cannot be written
+  - DivergedError           training produced a loss that is no number
   - MissingExtraError       an optional package is not installed
   - InterruptedRun          Ctrl-C, after saving; exit code 130
 """
@@ -65,6 +66,10 @@ class BudgetError(UserError):
 
 class StorageError(SubarchError):
     """The disk is full or cannot be written."""
+
+
+class DivergedError(SubarchError):
+    """Training produced a loss that is no number."""
 
 
 class MissingExtraError(SubarchError):

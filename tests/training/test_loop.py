@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from subarch.errors import BudgetError, ConfigError, InterruptedRun
+from subarch.errors import BudgetError, ConfigError, DivergedError, InterruptedRun
 from subarch.training.classifier import training_batches
 from subarch.training.loop import Batches, LoopConfig, LoopContext, train
 from subarch.training.losses import task_loss
@@ -378,5 +378,5 @@ def test_the_students_last_layer_reaches_the_loss(setting):
 
 def test_divergence_stops_the_run(setting):
     model, batches, _ = setting()
-    with pytest.raises(FloatingPointError, match="at step 0"):
+    with pytest.raises(DivergedError, match="at step 0"):
         train(model, batches, lambda logits, batch: logits.sum() * float("nan"), config=config(), context=LoopContext())

@@ -27,7 +27,7 @@ class SpaceConfig:
     """Share of the teacher's vocabulary; never fewer tokens than the task's training data uses; 1 keeps it."""
     max_encoder: float = 0.5
     """Largest share of the teacher's encoder parameters."""
-    min_encoder: float = 0.2
+    min_encoder: float = 0.3
     """Smallest share: a lower bound keeps the search from tiny students that no short training can judge."""
     max_total: float = 0.6
     """Largest share of all of the teacher's parameters."""

@@ -19,13 +19,16 @@ from subarch.storage import replacing_file
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def require_onnx() -> None:
-    """Raise MissingExtraError, with the command that installs it, where the extra is missing."""
-    missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
+def require_onnx(*packages: str) -> None:
+    """Raise MissingExtraError, with the command that installs it, where a package of the extra is missing.
+
+    Args:
+        packages: What is needed now; by default all that an export needs.
+    """
+    wanted = packages or ("onnx", "onnxruntime", "onnxscript")
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingExtraError(
-            f"exporting to ONNX needs {', '.join(missing)}, not installed", "pip install 'subarch[onnx]'"
-        )
+        raise MissingExtraError(f"ONNX needs {', '.join(missing)}, not installed", "pip install 'subarch[onnx]'")
 
 
 class _Logits(nn.Module):

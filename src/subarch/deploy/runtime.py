@@ -45,7 +45,7 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU with a fixed number of threads."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        require_onnx()
+        require_onnx("onnxruntime")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

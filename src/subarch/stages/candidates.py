@@ -212,7 +212,7 @@ def _cut_vocabulary(
         kept = keep_tokens(whole, counts, size)
         while lost := counts.keys() - set(kept):
             # Single characters were kept first: make room, so that every training text keeps its tokens.
-            size += len(lost)
+            size = max(size, len(kept)) + len(lost)
             kept = keep_tokens(whole, counts, size)
         cut_tokenizer_files(temporary, kept)
         # The tokenizer's class is found through a config.json.

@@ -63,7 +63,7 @@ class CompressConfig:
     finetune: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=5e-5, epochs=4.0))
     """How the teacher is fine-tuned, if it is not yet."""
     extract: SearchConfig = field(default_factory=SearchConfig)
-    distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, epochs=12.0, evaluations=8))
+    distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, epochs=12.0, evaluations=6))
     """How the student is distilled."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     deliver: DeliverConfig = field(default_factory=DeliverConfig)

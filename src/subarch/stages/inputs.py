@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
+from subarch.arch.families import family_of
 from subarch.arch.pretrained import has_head, load_classifier, load_tokenizer, read_config, resolve
 from subarch.deploy.runtime import ONNX_FILE
 from subarch.errors import ConfigError, ModelError
@@ -132,10 +134,19 @@ class ModelFolder:
         )
 
     def classifier(self, task: Task) -> PreTrainedModel:
-        """The model with a head for `task`: its own, or a fresh one drawn from torch's generator."""
+        """The model with a head for `task`: its own, or a fresh one drawn from torch's generator.
+
+        A head for other labels is no head for this task, even where their number is the same.
+        """
         names = dict(enumerate(task.labels)) if task.labels else {0: task.label}
         kind = "regression" if task.kind == "regression" else "single_label_classification"
-        return load_classifier(self.path, id2label=names, problem_type=kind)
+        model = load_classifier(self.path, id2label=names, problem_type=kind)
+        if self._has_head and not self.answers(task):
+            head = model.get_submodule(family_of(self.architecture.family).classifier)
+            with torch.no_grad():
+                head.weight.normal_(0.0, model.config.initializer_range)
+                head.bias.zero_()
+        return model
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from subarch.errors import DivergedError
+
 Batch = Mapping[str, Tensor]
 Loss = Callable[[Tensor, Batch], Tensor]
 
@@ -105,10 +107,8 @@ def surrogate_errors(student_BC: Tensor, teacher_BC: Tensor, *, kind: str, varia
 
 
 def require_finite(loss: Tensor, step: int) -> float:
-    """The loss as a number; raises FloatingPointError when training diverged."""
+    """The loss as a number; raises DivergedError where it is none."""
     value = float(loss.detach())
     if not torch.isfinite(loss.detach()):
-        raise FloatingPointError(
-            f"the loss became {value} at step {step}: the learning rate is too high for this model"
-        )
+        raise DivergedError(f"the loss became {value} at step {step}", "lower the learning rate, or train in fp32")
     return value

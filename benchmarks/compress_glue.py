@@ -42,9 +42,8 @@ def main() -> None:
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     summary = [summarise(task, [row for row in rows if row["task"] == task]) for task in arguments.tasks]
     report = {"machine": describe_machine(), "runs": rows, "summary": summary}
-    (arguments.out / f"compress_glue_{'-'.join(arguments.tasks)}.json").write_text(
-        json.dumps(report, indent=2) + "\n", encoding="utf-8"
-    )
+    file = arguments.out / f"compress_glue_{'_'.join(arguments.tasks)}.json"
+    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(summary))
 
 

@@ -159,3 +159,10 @@ def test_extract_keeps_the_whole_vocabulary_if_told_to(tmp_path, rows, classifie
     assert sizes["vocab_size"] == len(tiny.wordpiece()) and sizes["num_hidden_layers"] == 1
     assert result.metrics["chosen"] == 0 and len(result.metrics["candidates"]) == 1
     assert ModelFolder.of(tmp_path / "out/student").labels == ("good", "bad")
+
+
+def test_nominal_latencies_follow_from_the_sizes_alone(tmp_path, rows, classifier):
+    settings = {**tiny.FAST["extract"], "latency": "nominal", "teacher": str(classifier), "train": rows}
+    first, second = (run_stage("extract", {**settings, "out": tmp_path / name}).metrics for name in ("one", "two"))
+    assert first == second
+    assert all(c["latency_ms"] < first["maximum_point"]["latency_ms"] for c in first["candidates"])

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_config, empty_classifier
+from subarch.arch.costs import flops
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.space import SpaceConfig
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
@@ -42,6 +43,9 @@ TIMED_LENGTHS = (0.25, 0.5, 0.75)
 """Quantiles of the validation lengths at which candidates are timed."""
 
 ErrorName = Literal["cross-entropy", "kl"]
+LatencyName = Literal["measured", "nominal"]
+NOMINAL_FLOPS_PER_MS = 1e8
+"""100 GFLOP/s: about one core of a present server processor in fp32; only ratios matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,8 @@ class ExtractConfig:
     """s: training steps of each candidate."""
     error: ErrorName = "cross-entropy"
     """ê: cross-entropy to the teacher's outputs as in the paper, or KL, which leaves out the teacher's entropy."""
+    latency: LatencyName = "measured"
+    """î: milliseconds on this machine, or nominal ones that follow from FLOPs and are the same in every run."""
     error_examples: int = 400
     """Validation examples that ê is the mean over."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, evaluations=1))
@@ -135,6 +141,12 @@ class Workshop:
 
     def latencies(self, candidates: Sequence[Architecture]) -> tuple[float, list[float]]:
         """î of the teacher and of every candidate, milliseconds for one input, all in turn."""
+        if self.config.latency == "nominal":
+            length = max(1, round(float(np.median(self.validation.encoded.lengths))))
+            teacher, *others = (
+                flops(one, length) / NOMINAL_FLOPS_PER_MS for one in (self.teacher.architecture, *candidates)
+            )
+            return teacher, others
         models: dict[str, PreTrainedModel] = {"teacher": self.model.float()}
         models |= {str(index): self.build(candidate).eval() for index, candidate in enumerate(candidates)}
         contestants = {name: (TorchRuntime(model), self._requests) for name, model in models.items()}

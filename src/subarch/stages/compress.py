@@ -11,7 +11,7 @@ from subarch.arch.space import SpaceConfig, space_around
 from subarch.deploy.onnx_export import require_onnx
 from subarch.errors import BudgetError, ConfigError
 from subarch.running.budget import Budget, parse_duration
-from subarch.stages.candidates import ErrorName, ExtractConfig
+from subarch.stages.candidates import ErrorName, ExtractConfig, LatencyName
 from subarch.stages.deliver import DeliverConfig, deliver
 from subarch.stages.extract import extract
 from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
@@ -37,6 +37,7 @@ class SearchConfig:
     steps: int = 30
     error: ErrorName = "kl"
     """KL by default: with cross-entropy, the teacher's entropy hides what tells good candidates apart."""
+    latency: LatencyName = "measured"
     error_examples: int = 400
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, evaluations=1))
 

@@ -52,6 +52,8 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
             raise ConfigError(f"weight is {self.weight}, expected a share from 0 to 1")
+        if self.hidden_weight < 0:
+            raise ConfigError(f"hidden_weight is {self.hidden_weight}, expected 0 or more")
         if self.temperature <= 0:
             raise ConfigError(f"temperature is {self.temperature}, expected a positive number")
 

@@ -19,7 +19,7 @@ class SpaceConfig:
 
     layers: tuple[float, ...] = (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)
     """Shares of the teacher's layers, rounded."""
-    hidden: tuple[float, ...] = (0.5, 2 / 3, 1.0)
+    hidden: tuple[float, ...] = (2 / 3, 1.0)
     """Shares of the teacher's heads; the width of a head stays, so the hidden size shrinks with their number."""
     intermediate: tuple[float, ...] = (0.25, 0.375, 0.5, 0.75, 1.0)
     """Shares of the teacher's feed-forward width, rounded to multiples of 8."""

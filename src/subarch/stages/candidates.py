@@ -72,7 +72,7 @@ class ExtractConfig:
     """î: milliseconds on this machine, or nominal ones that follow from FLOPs and are the same in every run."""
     error_examples: int = 400
     """Validation examples that ê is the mean over."""
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, evaluations=1))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, evaluations=1))
 
     def __post_init__(self) -> None:
         for name in ("steps", "error_examples", "candidates"):
@@ -183,9 +183,7 @@ def open_workshop(config: ExtractConfig, data: TaskData, teacher: ModelFolder, f
     model = teacher.classifier(data.task)
     teacher_train = teacher.encode(data.train, config.max_length)
     kept, tokenizer = _cut_vocabulary(config, teacher, teacher_train, folder / "tokenizer")
-    count = min(config.error_examples, len(data.validation))
-    chosen = np.random.default_rng(config.seed).permutation(len(data.validation))[:count]
-    validation = data.validation.take(np.sort(chosen))
+    validation = data.validation.sample(config.error_examples, config.seed)
     teacher_validation = teacher.encode(validation, config.max_length)
     assert data.train.labels is not None
     importance, drop_order = _weigh(model, teacher, data, teacher_train, config.seed)

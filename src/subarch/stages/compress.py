@@ -39,7 +39,7 @@ class SearchConfig:
     """KL by default: with cross-entropy, the teacher's entropy hides what tells good candidates apart."""
     latency: LatencyName = "measured"
     error_examples: int = 400
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-4, evaluations=1))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, evaluations=1))
 
     def for_extract(self, **surroundings: Any) -> ExtractConfig:
         """The configuration of the stage."""

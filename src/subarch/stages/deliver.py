@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,15 @@ from subarch.deploy.timing import Latency
 from subarch.errors import ConfigError
 from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
+from subarch.running.budget import parse_duration
 from subarch.running.machine import describe_machine
-from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, evaluate, scores
+from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, answers_of, evaluate, scores
 from subarch.stages.export import ExportConfig, export, load_lines
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_over_lengths
 from subarch.stages.output import Result, plain
 from subarch.stages.session import Session, seconds_left
-from subarch.storage import folder_bytes, replacing_file
+from subarch.storage import folder_bytes, read_json, replacing_file, write_json
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.baselines import Baseline, majority, tfidf
 from subarch.tracking.record import Record
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from subarch.stages.compress import CompressConfig
 
 CURVE_POINTS = 200
+PROBE = 200
+"""Test rows from which the teacher's speed is taken; never fewer are scored."""
 LABELS = {
     "teacher": "Teacher (PyTorch fp32)",
     "student": "Student (PyTorch fp32)",
@@ -72,6 +76,7 @@ def deliver(
     config: CompressConfig, out: Path, data: TaskData, stages: Mapping[str, Result], session: Session
 ) -> Delivery:
     """Evaluate, export and time teacher, student, exports and baselines on the test split; write the reports."""
+    started = time.monotonic()
     export(ExportConfig(model=str(out / "student"), out=out / "export", seed=config.seed), session)
     folders = {
         "teacher": Path(stages["distil"].config["teacher"]),
@@ -80,7 +85,11 @@ def deliver(
         "onnx-int8": out / "export" / "onnx-int8",
     }
     models = {name: ModelFolder.of_any(str(folder)) for name, folder in folders.items()}
-    rows = {name: _row_of_model(config, (out, data.task), name, model, session) for name, model in models.items()}
+    examples = _affordable(out / "deliver.json", data, models["teacher"], session)
+    data = replace(data, test=data.test.sample(examples, config.seed))
+    rows = {
+        name: _row_of_model(config, (out, data.task, examples), name, model, session) for name, model in models.items()
+    }
     baselines = {"majority": majority(data), "tfidf": tfidf(data)}
     for name, baseline in baselines.items():
         rows[name] = _row_of_baseline(data, baseline, config.seed)
@@ -91,6 +100,7 @@ def deliver(
     _add_latencies(rows, _time(config, data, models, baselines, session))
     metrics = _metrics(rows) | {"main_metric": data.task.main_metric, "floor": floor_verdict(rows)}
     report = _report(config, out, data, (stages, rows), session.record)
+    report["stages"].append({"name": "evaluate, export, time", "seconds": time.monotonic() - started, "reused": False})
     for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
         with replacing_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -98,16 +108,35 @@ def deliver(
     return Delivery(metrics=metrics, flat=flat)
 
 
+def _affordable(plan: Path, data: TaskData, teacher: ModelFolder, session: Session) -> int | None:
+    """How many test rows can be scored in time, decided once; None for all of them.
+
+    The teacher takes about half of the time that all models need, and they may take half of what is left.
+    """
+    remaining = seconds_left(session.deadline)
+    if not plan.exists():
+        limit = None
+        if remaining is not None and len(data.test) > PROBE:
+            started = time.monotonic()
+            answers_of(teacher, data.test.sample(PROBE), 128)
+            each = (time.monotonic() - started) / PROBE
+            limit = max(PROBE, int(0.25 * remaining / each))
+        write_json(plan, {"test_examples": None if limit is None or limit >= len(data.test) else limit})
+    found: int | None = read_json(plan)["test_examples"]
+    return found
+
+
 def _row_of_model(
-    config: CompressConfig, place: tuple[Path, Task], name: str, model: ModelFolder, session: Session
+    config: CompressConfig, place: tuple[Path, Task, int | None], name: str, model: ModelFolder, session: Session
 ) -> dict[str, Any]:
-    out, task = place
+    out, task, examples = place
     session.phase("evaluating", name)
     settings = EvaluateConfig(
         model=str(model.path),
         out=out / "evaluation" / name,
         data=config.data,
         max_length=config.max_length,
+        examples=examples,
         seed=config.seed,
     )
     result = evaluate(settings, session)
@@ -189,7 +218,7 @@ def _report(
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),
-            "notes": list(data.notes),
+            "notes": [*data.notes, *_sample_note(out, data)],
         },
         "models": [{"name": name, "label": LABELS[name], "path": paths.get(name), **row} for name, row in rows.items()],
         **_searched(stages),
@@ -197,11 +226,18 @@ def _report(
         "stages": [
             {"name": name, "seconds": result.seconds, "reused": result.reused} for name, result in stages.items()
         ],
-        "load": {name: load_lines(name, out / path, task.labels) for name, path in paths.items() if name != "onnx"},
+        "load": {name: load_lines(name, out / path, task) for name, path in paths.items() if name != "onnx"},
+        "budget_seconds": None if config.budget is None else parse_duration(config.budget),
         "config": plain(config),
         "environment": _environment(),
         "floor": floor_verdict(rows),
     }
+
+
+def _sample_note(out: Path, data: TaskData) -> list[str]:
+    if read_json(out / "deliver.json")["test_examples"] is None:
+        return []
+    return [f"scored on a random sample of {len(data.test):,} test rows, to stay within the budget"]
 
 
 def _searched(stages: Mapping[str, Result]) -> dict[str, Any]:

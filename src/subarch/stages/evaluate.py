@@ -35,8 +35,10 @@ class EvaluateConfig:
     split: Literal["validation", "test"] = "test"
     """"test" selects nothing (the official dev set of a GLUE task); "validation" selected the weights."""
     max_length: int = 128
+    examples: int | None = None
+    """Score a random sample of so many; all by default."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Of the bootstrap and of the sample."""
 
 
 def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
@@ -66,7 +68,8 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
         ) as run:
             folder.began(run.run_id)
             started = time.monotonic()
-            examples = data.test if config.split == "test" else data.validation
+            split = data.test if config.split == "test" else data.validation
+            examples = split.sample(config.examples, config.seed)
             logits = answers_of(model, examples, config.max_length)
             metrics = scores(data.task, logits, examples, config.seed)
             run.log({name: value for name, value in metrics.items() if name != "intervals"}, step=0)

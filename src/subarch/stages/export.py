@@ -19,6 +19,7 @@ from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
 from subarch.storage import folder_bytes, storage_errors
+from subarch.tasks.base import Task
 
 Format = Literal["onnx", "onnx-int8"]
 TOLERANCE = 1e-3
@@ -125,20 +126,20 @@ def _copy_companions(model: ModelFolder, folder: Path) -> None:
         (folder / "config.json").write_bytes((model.path / "config.json").read_bytes())
 
 
-def load_lines(format_: str, folder: Path, labels: Sequence[str]) -> str:
-    """The lines of Python that load an export and answer one sentence."""
+def load_lines(format_: str, folder: Path, task: Task) -> str:
+    """Three lines of Python that load the student or an export and answer one input."""
     if format_ == "student":
+        one = '{"text": "one text", "text_pair": "another"}' if task.text_pair else '"a text"'
         return (
             "from transformers import pipeline\n"
             f'classify = pipeline("text-classification", model="{folder}")\n'
-            'print(classify("a sentence"))'
+            f"print(classify({one}))"
         )
-    answer = "session.run(None, inputs)[0].argmax(1)" if labels else "session.run(None, inputs)[0]"
+    one = '"one text", "another"' if task.text_pair else '"a text"'
+    choice = ".argmax(1)" if task.labels else ""
     return (
-        "import numpy as np, onnxruntime; from tokenizers import Tokenizer\n"
-        f'tokenizer, session = Tokenizer.from_file("{folder}/tokenizer.json"), '
-        f'onnxruntime.InferenceSession("{folder}/model.onnx")\n'
-        'encoding = tokenizer.encode("a sentence"); inputs = {i.name: np.array([{"input_ids": encoding.ids, '
-        '"attention_mask": encoding.attention_mask, "token_type_ids": encoding.type_ids}[i.name]]) '
-        f"for i in session.get_inputs()}}; print({answer})"
+        "import onnxruntime, transformers\n"
+        f'tokenizer, session = transformers.AutoTokenizer.from_pretrained("{folder}"), '
+        f'onnxruntime.InferenceSession("{folder}/{ONNX_FILE}")\n'
+        f'print(session.run(None, dict(tokenizer({one}, return_tensors="np")))[0]{choice})'
     )

@@ -72,6 +72,8 @@ class FinetuneConfig:
     seed: int = 0
     max_length: int = 128
     """Longest input in tokens."""
+    validation_examples: int = 2000
+    """Score at most so many validation rows, a fixed sample of them, each time that the best weights are sought."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
@@ -147,7 +149,7 @@ def _train(
             hidden_weight=settings.hidden_weight,
         )
     batches = training_batches(encoded, batch_size=config.loop.batch_size, seed=config.seed, teacher=outputs)
-    validation = model.encode(data.validation, config.max_length)
+    validation = model.encode(data.validation.sample(config.validation_examples), config.max_length)
     result = train(
         classifier, batches, loss, config=config.loop, context=context, evaluate=scorer(data.task, validation)
     )

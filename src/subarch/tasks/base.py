@@ -100,6 +100,13 @@ class Examples:
             None if self.labels is None else self.labels[rows],
         )
 
+    def sample(self, count: int | None, seed: int = 0) -> Examples:
+        """At most `count` examples drawn without replacement, in their order; all of them where None."""
+        if count is None or count >= len(self):
+            return self
+        chosen = np.random.default_rng(seed).permutation(len(self))[:count]
+        return self.take(np.sort(chosen))
+
     def text_keys(self) -> list[tuple[str, str]]:
         """Per example its texts without regard to case and spacing: equal keys are the same example twice."""
         pairs = self.pairs if self.pairs is not None else [""] * len(self)

@@ -105,14 +105,7 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
             return folder.result
         total = None if config.budget is None else parse_duration(config.budget) - (time.monotonic() - begun)
         budget = Budget(total, SHARES)
-        with session.record.start(
-            "compress",
-            name=f"compress {data.task.name}",
-            config=folder.config,
-            parent=session.parent,
-            run_id=folder.run_id,
-        ) as run:
-            folder.began(run.run_id)
+        with session.recorded(folder, f"compress {data.task.name}") as run:
             stages = _train_stages(config, session, (budget, run.run_id), teacher, data)
             with budget.stage("deliver") as deadline:
                 inside = session.inside(run.run_id, deadline)

@@ -59,14 +59,7 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
     with claim(config.out, "evaluate", config, data.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
-        with session.record.start(
-            "evaluate",
-            name=f"evaluate {data.task.name}",
-            config=folder.config,
-            parent=session.parent,
-            run_id=folder.run_id,
-        ) as run:
-            folder.began(run.run_id)
+        with session.recorded(folder, f"evaluate {data.task.name}") as run:
             started = time.monotonic()
             split = data.test if config.split == "test" else data.validation
             examples = split.sample(config.examples, config.seed)

@@ -58,10 +58,7 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
     with claim(config.out, "export", config) as folder:
         if folder.result is not None:
             return folder.result
-        with session.record.start(
-            "export", name="export", config=folder.config, parent=session.parent, run_id=folder.run_id
-        ) as run:
-            folder.began(run.run_id)
+        with session.recorded(folder, "export") as run:
             started = time.monotonic()
             metrics = _export_all(config, session, model)
             for name, numbers in metrics.items():

@@ -44,14 +44,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     with claim(config.out, "extract", config, data.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
-        with session.record.start(
-            "extract",
-            name=f"extract {data.task.name}",
-            config=folder.config,
-            parent=session.parent,
-            run_id=folder.run_id,
-        ) as run:
-            folder.began(run.run_id)
+        with session.recorded(folder, f"extract {data.task.name}") as run:
             started = time.monotonic()
             session.phase("weighing the teacher's parts")
             workshop = open_workshop(config, data, teacher, folder.path)

@@ -101,10 +101,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         if folder.result is not None:
             return folder.result
         name = f"{'distil' if teacher else 'finetune'} {data.task.name}"
-        with session.record.start(
-            "finetune", name=name, config=folder.config, parent=session.parent, run_id=folder.run_id
-        ) as run:
-            folder.began(run.run_id)
+        with session.recorded(folder, name) as run:
             started = time.monotonic()
             outcome, trained = _train(config, session, (data, model, teacher), session.recording(run, name))
             save_model(folder.path, trained, model, data.task)

@@ -59,10 +59,7 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
     with claim(config.out, "latency", config, data.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
-        with session.record.start(
-            "latency", name="latency", config=folder.config, parent=session.parent, run_id=folder.run_id
-        ) as run:
-            folder.began(run.run_id)
+        with session.recorded(folder, "latency") as run:
             started = time.monotonic()
             sample = spread_over_lengths(data.test, config.requests)
             contestants = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from subarch.errors import InterruptedRun
 from subarch.running.budget import Deadline
 from subarch.running.executor import Executor, InProcessExecutor
+from subarch.stages.output import OutputFolder
 from subarch.tracking.record import NullRecord, Record, Run
 from subarch.training.loop import Event, OnEvent, ignore_event
 
@@ -27,6 +29,15 @@ class Session:
     def inside(self, parent: str | None, deadline: Deadline) -> Session:
         """The surroundings of a stage of this one, with its share of the time."""
         return replace(self, parent=parent, deadline=deadline)
+
+    @contextmanager
+    def recorded(self, folder: OutputFolder, name: str) -> Iterator[Run]:
+        """The recorded run of a stage that works in `folder`: a new one, or the one that was killed there."""
+        with self.record.start(
+            folder.stage, name=name, config=folder.config, parent=self.parent, run_id=folder.run_id
+        ) as run:
+            folder.began(run.run_id)
+            yield run
 
     def tell(self, event: str, **values: object) -> None:
         """Report something."""

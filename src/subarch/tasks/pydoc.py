@@ -30,7 +30,7 @@ PACKAGES = {
 }
 """Importable name -> name of the distribution."""
 
-SIZES = {"test": 300, "validation": 150, "train": 1000}
+SIZES = {"test": 250, "validation": 100, "train": 400}
 """Texts of each class, where every package has so many."""
 
 PER_FILE = {"test": 20, "validation": 20, "train": 60}

@@ -23,7 +23,7 @@ from subarch.arch.build import build_config, empty_classifier
 from subarch.recipe import build_config as build_settings
 from subarch.running.budget import Deadline
 from subarch.running.machine import describe_machine
-from subarch.stages.compress import CompressConfig
+from subarch.stages.compression import CompressConfig
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.export import ExportConfig, export
 from subarch.stages.finetune import FinetuneConfig, finetune

@@ -3,80 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from subarch.arch.space import SpaceConfig, space_around
+from subarch.arch.space import space_around
 from subarch.deploy.onnx_export import require_onnx
-from subarch.errors import BudgetError, ConfigError
+from subarch.errors import ConfigError
 from subarch.running.budget import Budget, parse_duration
-from subarch.stages.candidates import ErrorName, ExtractConfig, LatencyName
-from subarch.stages.deliver import DeliverConfig, deliver
+from subarch.stages.compression import CompressConfig
+from subarch.stages.deliver import deliver
 from subarch.stages.extract import extract
-from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
+from subarch.stages.finetune import FinetuneConfig, finetune
+from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.session import Session
 from subarch.tasks.base import TaskData
-from subarch.training.loop import LoopConfig
 
 SHARES = {"finetune": 0.33, "extract": 0.17, "distil": 0.36, "deliver": 0.14}
 """Of the budget; what a stage leaves, the later ones get."""
-LEAST_SECONDS = 45.0
-"""Below this no budget can hold: reading, exporting and timing alone take about as long."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchConfig:
-    """The search for an architecture: the fields of `extract` that make sense here."""
-
-    space: SpaceConfig = field(default_factory=SpaceConfig)
-    epsilon: int | None = None
-    candidates: int = 12
-    steps: int = 30
-    error: ErrorName = "kl"
-    """KL by default: with cross-entropy, the teacher's entropy hides what tells good candidates apart."""
-    latency: LatencyName = "measured"
-    error_examples: int = 400
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, evaluations=1))
-
-    def for_extract(self, **surroundings: Any) -> ExtractConfig:
-        """The configuration of the stage."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ExtractConfig(**own, **surroundings)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressConfig:
-    """What to compress for what."""
-
-    teacher: str
-    """Folder or Hub id of the encoder, fine-tuned or not."""
-    out: Path
-    """Folder for everything that comes of it."""
-    data: DataConfig
-    budget: str | None = None
-    """Wall-clock promise such as 10m; without one, the steps of the recipe decide."""
-    seed: int = 0
-    max_length: int = 128
-    """Longest input in tokens."""
-    finetune: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=5e-5, epochs=4.0))
-    """How the teacher is fine-tuned, if it is not yet."""
-    extract: SearchConfig = field(default_factory=SearchConfig)
-    distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, epochs=12.0, evaluations=6))
-    """How the student is distilled."""
-    distillation: DistillationConfig = field(default_factory=DistillationConfig)
-    deliver: DeliverConfig = field(default_factory=DeliverConfig)
-
-    def __post_init__(self) -> None:
-        self.extract.for_extract(teacher=self.teacher, out=self.out, data=self.data)  # checks the values now
-        if self.budget is not None and parse_duration(self.budget) < LEAST_SECONDS:
-            raise BudgetError(
-                f"the budget is {self.budget}, too short for one step of each stage: expected at least "
-                f"{LEAST_SECONDS:.0f}s",
-                "give a longer --budget, or a recipe with fixed steps and no budget",
-            )
 
 
 def compress(config: CompressConfig, session: Session | None = None, *, started: float | None = None) -> Result:

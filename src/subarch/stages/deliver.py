@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,11 +15,11 @@ import torch
 
 from subarch.arch.costs import parameters
 from subarch.deploy.timing import Latency
-from subarch.errors import ConfigError
 from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
 from subarch.running.machine import describe_machine
+from subarch.stages.compression import CompressConfig
 from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, answers_of, evaluate, scores
 from subarch.stages.export import ExportConfig, export, load_lines
 from subarch.stages.inputs import ModelFolder
@@ -30,9 +30,6 @@ from subarch.storage import folder_bytes, read_json, replacing_file, write_json
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.baselines import Baseline, majority, tfidf
 from subarch.tracking.record import Record
-
-if TYPE_CHECKING:
-    from subarch.stages.compress import CompressConfig
 
 CURVE_POINTS = 200
 PROBE = 200
@@ -45,23 +42,6 @@ LABELS = {
     "majority": "Most frequent answer",
     "tfidf": "tf-idf + linear model",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeliverConfig:
-    """How the result is measured."""
-
-    threads: int = 1
-    """Threads of every runtime: one, as services run many single-threaded workers, and as a busy machine distorts
-    least."""
-    requests: int = 12
-    """Test examples that are timed, one at a time."""
-    repeats: int = 15
-
-    def __post_init__(self) -> None:
-        for name in ("threads", "requests", "repeats"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

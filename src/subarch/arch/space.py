@@ -19,8 +19,12 @@ class SpaceConfig:
 
     layers: tuple[float, ...] = (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)
     """Shares of the teacher's layers, rounded."""
-    hidden: tuple[float, ...] = (2 / 3, 1.0)
-    """Shares of the teacher's heads; the width of a head stays, so the hidden size shrinks with their number."""
+    hidden: tuple[float, ...] = (1.0,)
+    """Shares of the teacher's heads; the width of a head stays, so the hidden size shrinks with their number.
+
+    All of them by default: of students of one size, those with fewer dimensions were always the worse ones
+    (docs/decisions.md).
+    """
     intermediate: tuple[float, ...] = (0.25, 0.375, 0.5, 0.75, 1.0)
     """Shares of the teacher's feed-forward width, rounded to multiples of 8."""
     vocabulary: float = 0.5

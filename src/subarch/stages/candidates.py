@@ -65,7 +65,7 @@ class ExtractConfig:
     candidates: int = 12
     """How many candidates to aim at when ε is not given."""
     steps: int = 30
-    """s: training steps of each candidate."""
+    """s: training steps of each candidate; fewer where a budget is short."""
     error: ErrorName = "cross-entropy"
     """ê: cross-entropy to the teacher's outputs as in the paper, or KL, which leaves out the teacher's entropy."""
     latency: LatencyName = "measured"
@@ -121,16 +121,17 @@ class Workshop:
         inherit(student, self.model, (candidate, teacher), selection, self.importance)
         return student
 
-    def error_of(self, candidate: Architecture, steps: int | None = None) -> tuple[float, tuple[float, float]]:
+    def error_of(self, candidate: Architecture, steps: int) -> tuple[float, tuple[float, float]]:
         """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data, with its 95 % interval."""
         student = self.build(candidate)
         prepare_for_training(student, dropout=False)
-        settings = replace(self.config.loop, max_steps=steps or self.config.steps)
+        settings = replace(self.config.loop, max_steps=steps)
         batches = training_batches(
             self.train_data, batch_size=settings.batch_size, seed=self.config.seed, teacher=self.teacher_train
         )
         loss = distillation_loss_for(self.task, self.labels)
         train(student, batches, loss, config=settings, context=LoopContext(seed=self.config.seed))
+        cast_weights(student, resolve_precision("auto", torch.device("cpu")))
         outputs = predict(student, self.validation.encoded, self.validation.pad_token_id)
         teacher = torch.from_numpy(self.teacher_validation)
         variance = float(np.var(self.teacher_validation)) or 1.0 if self.task.kind == "regression" else None

@@ -24,6 +24,9 @@ from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
 from subarch.tracking.record import Run
 
+FEWEST_STEPS = 6
+"""A short time share cuts the steps of each candidate down to this before it cuts their number; ours."""
+
 
 def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     """Choose the architecture with the largest W-coefficient, and leave a student that inherits from the teacher.
@@ -78,7 +81,7 @@ def _search(
         candidate, _ = item
         file = folder.path / "candidates" / f"{candidates.index(candidate):03d}.json"
         if not file.exists():
-            error, interval = workshop.error_of(candidate)
+            error, interval = workshop.error_of(candidate, plan["steps"])
             write_json(file, {"error": error, "error_interval": interval})
         found = read_json(file)
         low, high = found["error_interval"]
@@ -104,12 +107,18 @@ def _run_candidates(session: Session, function: Any, work: Iterable[Any]) -> Ite
 def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: list[Architecture]) -> dict[str, Any]:
     """Which candidates, and what they cost; written once, so that a resumed run measures nothing twice."""
     epsilon = config.epsilon or math.ceil(len(space) / config.candidates)
-    remaining = seconds_left(session.deadline)
-    if config.epsilon is None and remaining is not None:
+    steps, remaining = config.steps, seconds_left(session.deadline)
+    if remaining is not None:
         if remaining <= 0:
             raise BudgetError("the budget was spent before the first candidate", "give a longer --budget")
-        affordable = max(1, int(0.85 * remaining / _seconds_per_candidate(config, workshop, space[len(space) // 2])))
-        epsilon = max(epsilon, math.ceil(len(space) / affordable))
+        fixed, each = _seconds_of_a_candidate(workshop, space[len(space) // 2])
+        total = 0.85 * (seconds_left(session.deadline) or 0.0)
+        # Fewer steps first: inherited weights tell candidates apart early. Then fewer candidates.
+        wanted = math.ceil(len(space) / epsilon)
+        steps = int(min(config.steps, max(min(FEWEST_STEPS, config.steps), (total / wanted - fixed) / each)))
+        if config.epsilon is None:
+            affordable = max(1, int(total / (fixed + steps * each)))
+            epsilon = max(epsilon, math.ceil(len(space) / affordable))
     candidates = fptas.every_epsilon(space, lambda a: parameters(a).total, min(epsilon, len(space)))
     session.phase("timing candidates")
     teacher_ms, latencies = workshop.latencies(candidates)
@@ -117,6 +126,7 @@ def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: li
     return {
         "space": len(space),
         "epsilon": epsilon,
+        "steps": steps,
         "maximum_point": {"parameters": parameters(teacher).total, "latency_ms": teacher_ms},
         "candidates": [candidate.to_json() for candidate in candidates],
         "costs": [
@@ -125,16 +135,16 @@ def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: li
     }
 
 
-def _seconds_per_candidate(config: ExtractConfig, workshop: Workshop, candidate: Architecture) -> float:
-    """What one candidate will take, from two short trainings of a middling one."""
-    workshop.error_of(candidate, steps=1)  # the first call also computes what all candidates share
+def _seconds_of_a_candidate(workshop: Workshop, candidate: Architecture) -> tuple[float, float]:
+    """What a middling candidate takes without training, and what one step takes, from two short trainings."""
+    workshop.error_of(candidate, 1)  # the first call also computes what all candidates share
     times = []
     for steps in (1, 4):
         started = time.monotonic()
-        workshop.error_of(candidate, steps=steps)
+        workshop.error_of(candidate, steps)
         times.append(time.monotonic() - started)
-    step = max(0.0, times[1] - times[0]) / 3
-    return times[0] + step * (config.steps - 1)
+    each = max(1e-3, (times[1] - times[0]) / 3)
+    return max(0.0, times[0] - each), each
 
 
 def _metrics(extraction: fptas.Extraction[Architecture], maximum_point: fptas.Cost) -> dict[str, Any]:

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -225,11 +224,12 @@ def test_a_budget_is_kept(rows, teachers, tmp_path, monkeypatch):
     endless = {"epochs": 1e6, "batch_size": 16, "evaluations": 2}
     search = {"space": tiny.FAST["extract"]["space"], "error_examples": 20}
     settings = {"max_length": 24, "finetune": endless, "distil": endless, "extract": search, "budget": "16s"}
-    started = time.monotonic()
     settings |= {"teacher": str(teachers()), "out": tmp_path / "out", "train": rows}
     result = run_stage("compress", settings)
-    steps = [json.loads((tmp_path / "out" / name / "result.json").read_text())["metrics"]["steps"] for name in TRAINED]
-    assert time.monotonic() - started < 40 and min(steps) > 1  # a busy machine exports slowly
+    trained = [json.loads((tmp_path / "out" / name / "result.json").read_text())["metrics"] for name in TRAINED]
+    # What a budget bounds at any speed of the machine; how long an export takes, it cannot.
+    assert sum(stage["seconds"] for stage in trained) < 16
+    assert min(stage["steps"] for stage in trained) > 1
     assert result.config["budget"] == "16s"
 
 

@@ -36,9 +36,9 @@ from subarch.training.losses import Batch, surrogate_errors
 from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
 from subarch.training.predict import predict
 
-CALIBRATION_TOKENS = 6144
+CALIBRATION_TOKENS = 4096
 """Tokens of training text from which importance is measured; ours."""
-RANKING_EXAMPLES = 96
+RANKING_EXAMPLES = 64
 TIMED_LENGTHS = (0.25, 0.5, 0.75)
 """Quantiles of the validation lengths at which candidates are timed."""
 
@@ -124,13 +124,8 @@ class Workshop:
     def error_of(self, candidate: Architecture, steps: int) -> tuple[float, tuple[float, float]]:
         """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data, with its 95 % interval."""
         student = self.build(candidate)
-        prepare_for_training(student, dropout=False)
-        settings = replace(self.config.loop, max_steps=steps)
-        batches = training_batches(
-            self.train_data, batch_size=settings.batch_size, seed=self.config.seed, teacher=self.teacher_train
-        )
-        loss = distillation_loss_for(self.task, self.labels)
-        train(student, batches, loss, config=settings, context=LoopContext(seed=self.config.seed))
+        if steps:
+            self._train(student, steps)
         cast_weights(student, resolve_precision("auto", torch.device("cpu")))
         outputs = predict(student, self.validation.encoded, self.validation.pad_token_id)
         teacher = torch.from_numpy(self.teacher_validation)
@@ -139,6 +134,15 @@ class Workshop:
         mean = float(errors.mean())
         half = 1.96 * float(errors.std()) / math.sqrt(len(errors))
         return mean, (max(0.0, mean - half), mean + half)
+
+    def _train(self, student: PreTrainedModel, steps: int) -> None:
+        prepare_for_training(student, dropout=False)
+        settings = replace(self.config.loop, max_steps=steps)
+        batches = training_batches(
+            self.train_data, batch_size=settings.batch_size, seed=self.config.seed, teacher=self.teacher_train
+        )
+        loss = distillation_loss_for(self.task, self.labels)
+        train(student, batches, loss, config=settings, context=LoopContext(seed=self.config.seed))
 
     def latencies(self, candidates: Sequence[Architecture]) -> tuple[float, list[float]]:
         """î of the teacher and of every candidate, milliseconds for one input, all in turn."""

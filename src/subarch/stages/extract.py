@@ -24,9 +24,6 @@ from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
 from subarch.tracking.record import Run
 
-FEWEST_STEPS = 6
-"""A short time share cuts the steps of each candidate down to this before it cuts their number; ours."""
-
 
 def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     """Choose the architecture with the largest W-coefficient, and leave a student that inherits from the teacher.
@@ -113,9 +110,9 @@ def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: li
             raise BudgetError("the budget was spent before the first candidate", "give a longer --budget")
         fixed, each = _seconds_of_a_candidate(workshop, space[len(space) // 2])
         total = 0.85 * (seconds_left(session.deadline) or 0.0)
-        # Fewer steps first: inherited weights tell candidates apart early. Then fewer candidates.
+        # Fewer steps first, down to none: inherited weights alone tell candidates apart. Then fewer candidates.
         wanted = math.ceil(len(space) / epsilon)
-        steps = int(min(config.steps, max(min(FEWEST_STEPS, config.steps), (total / wanted - fixed) / each)))
+        steps = int(min(config.steps, max(0.0, (total / wanted - fixed) / each)))
         if config.epsilon is None:
             affordable = max(1, int(total / (fixed + steps * each)))
             epsilon = max(epsilon, math.ceil(len(space) / affordable))

@@ -31,8 +31,9 @@ class SpaceConfig:
     """Share of the teacher's vocabulary; never fewer tokens than the task's training data uses; 1 keeps it."""
     max_encoder: float = 0.5
     """Largest share of the teacher's encoder parameters."""
-    min_encoder: float = 0.3
-    """Smallest share: a lower bound keeps the search from tiny students that no short training can judge."""
+    min_encoder: float = 0.4
+    """Smallest share. Near the upper limit quality decides, not size: W would trade points of quality for parameters
+    that nobody asked to save. Lower it to search for still smaller students."""
     max_total: float = 0.6
     """Largest share of all of the teacher's parameters."""
 

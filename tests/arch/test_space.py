@@ -9,7 +9,7 @@ from subarch.arch.families import FAMILIES
 from subarch.arch.space import SpaceConfig, space_around
 from subarch.errors import ConfigError
 
-ANY = SpaceConfig(max_encoder=1.0, min_encoder=0.0, max_total=1.0)
+ANY = SpaceConfig(max_encoder=1.0, min_encoder=0.0, max_total=1.0, hidden=(0.5, 2 / 3, 1.0))
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def teacher(tiny):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_student_keeps_the_limits(teacher, family):
     full = teacher(family)
-    config = SpaceConfig()
+    config = SpaceConfig(min_encoder=0.2)
     students = space_around(full, config, vocab_size=20)
     assert students
     assert len(set(students)) == len(students)
@@ -108,3 +108,14 @@ def test_an_empty_space_says_how_to_widen_it(teacher):
 def test_shares_that_cannot_be_are_refused(changes):
     with pytest.raises(ConfigError, match=next(iter(changes))):
         SpaceConfig(**changes)
+
+
+def test_the_default_space_lies_just_below_the_limit(teacher):
+    full = parameters(teacher()).encoder
+    shares = [parameters(student).encoder / full for student in space_around(teacher(), SpaceConfig(max_total=1.0), 40)]
+    assert shares and all(0.4 <= share <= 0.5 for share in shares)
+
+
+def test_the_default_space_goes_lower_where_nothing_is_close(teacher):
+    config = SpaceConfig(layers=(1 / 3,), intermediate=(0.25,), max_total=1.0)
+    assert len(space_around(teacher(), config, vocab_size=40)) == 1

@@ -10,7 +10,8 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
 from subarch.errors import ConfigError
 
-FIELDS = ("num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size")
+CLOSE = 0.8
+"""Share of the upper limit from which on a student counts as close to it; ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,12 @@ class SpaceConfig:
     """Share of the teacher's vocabulary; never fewer tokens than the task's training data uses; 1 keeps it."""
     max_encoder: float = 0.5
     """Largest share of the teacher's encoder parameters."""
-    min_encoder: float = 0.4
-    """Smallest share. Near the upper limit quality decides, not size: W would trade points of quality for parameters
-    that nobody asked to save. Lower it to search for still smaller students."""
+    min_encoder: float | None = None
+    """Smallest share; four fifths of `max_encoder` by default, unless no student is that close.
+
+    Near the upper limit quality decides, not size: W would trade points of quality for parameters that nobody asked
+    to save. Lower it to search for still smaller students.
+    """
     max_total: float = 0.6
     """Largest share of all of the teacher's parameters."""
 
@@ -45,7 +49,7 @@ class SpaceConfig:
         for name in ("vocabulary", "max_encoder", "max_total"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a share above 0 and up to 1")
-        if not 0 <= self.min_encoder <= self.max_encoder:
+        if self.min_encoder is not None and not 0 <= self.min_encoder <= self.max_encoder:
             raise ConfigError(
                 f"min_encoder is {self.min_encoder}, expected a share from 0 to max_encoder ({self.max_encoder})"
             )
@@ -62,6 +66,24 @@ def space_around(teacher: Architecture, config: SpaceConfig, vocab_size: int) ->
     Raises:
         ConfigError: No student is within the limits.
     """
+    least = CLOSE * config.max_encoder if config.min_encoder is None else config.min_encoder
+    found = _within(teacher, config, vocab_size, least)
+    if not found and config.min_encoder is None:
+        found = _within(teacher, config, vocab_size, 0.0)
+    if not found:
+        raise ConfigError(
+            f"no student has {config.min_encoder or 0.0:.0%} to {config.max_encoder:.0%} of the encoder and at most "
+            f"{config.max_total:.0%} of all "
+            f"parameters with a vocabulary of {vocab_size} tokens",
+            "raise max_total or max_encoder, or lower vocabulary, in the recipe's [compress.extract.space]",
+        )
+    return [student for _, student in sorted(found, key=lambda pair: (pair[0], str(pair[1])))]
+
+
+def _within(
+    teacher: Architecture, config: SpaceConfig, vocab_size: int, least: float
+) -> list[tuple[int, Architecture]]:
+    """Parameter count and sizes of the students between `least` and the upper limits."""
     full = parameters(teacher)
     found = []
     for layers, hidden, intermediate in itertools.product(
@@ -74,16 +96,9 @@ def space_around(teacher: Architecture, config: SpaceConfig, vocab_size: int) ->
             continue  # as wide as ELECTRA's tables: it would lose the projection, and so the teacher's meaning
         count = parameters(student)
         encoder_share = count.encoder / full.encoder
-        if config.min_encoder <= encoder_share <= config.max_encoder and count.total <= config.max_total * full.total:
+        if least <= encoder_share <= config.max_encoder and count.total <= config.max_total * full.total:
             found.append((count.total, student))
-    if not found:
-        raise ConfigError(
-            f"no student has {config.min_encoder:.0%} to {config.max_encoder:.0%} of the encoder and at most "
-            f"{config.max_total:.0%} of all "
-            f"parameters with a vocabulary of {vocab_size} tokens",
-            "raise max_total or max_encoder, or lower vocabulary, in the recipe's [compress.extract.space]",
-        )
-    return [student for _, student in sorted(found, key=lambda pair: (pair[0], str(pair[1])))]
+    return found
 
 
 def _shrink(teacher: Architecture, layers: int, heads: int, intermediate: int) -> Architecture:

@@ -74,6 +74,8 @@ def one_run(task: str, seed: int, arguments: argparse.Namespace) -> dict[str, An
         "tfidf": metrics["baselines"]["tfidf"]["score"],
         "shape": [sizes[key] for key in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")],
         "seconds": result.seconds,
+        # None: all test rows were scored; a number is a sample, not to be compared with a full score
+        "sampled_test_rows": json.loads((out / "deliver.json").read_text())["test_examples"],
     }
 
 

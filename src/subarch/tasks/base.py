@@ -6,13 +6,18 @@ One law holds for all: `validation` selects (steps, epochs, settings), `test` re
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "choice", "span"]
+"""What a row asks for: one of the classes; a number; a score by which the right answer of its group stands out; a
+span of its second text."""
+
 Array = np.ndarray[Any, Any]
 
 
@@ -54,8 +59,10 @@ class Task:
     text: str
     text_pair: str | None = None
     label: str
+    casting: str = "standard"
+    """Which of the ways to put the task to a model; "paper" is that of Bort, where it differs."""
     metrics: tuple[str, ...]
-    """Names in `metrics.METRICS`."""
+    """Names in `scoring.METRICS`."""
     main_metric: str
     """The one of `metrics` that is called the score, and that validation selects by."""
     version: int = 1
@@ -81,12 +88,20 @@ class Examples:
     texts: list[str]
     pairs: list[str] | None = None
     labels: Array | None = None
-    """(N,): int64 class index, or float32 score."""
+    """(N,): int64 class index, or float32 score; of a choice 1 where the row is right; None for spans."""
+    groups: Array | None = None
+    """(N,) int64, ascending: rows with the same number are answers to the same question."""
+    columns: Mapping[str, list[Any]] = field(default_factory=dict)
+    """What else is known of each row, in JSON values; the model never sees it, scores and slices do. "id" where the
+    source names its rows; "answers" of a span: the accepted texts, and "answer_starts", their places."""
 
     def __post_init__(self) -> None:
-        for name, column in (("pairs", self.pairs), ("labels", self.labels)):
+        columns = {"pairs": self.pairs, "labels": self.labels, "groups": self.groups, **self.columns}
+        for name, column in columns.items():
             if column is not None and len(column) != len(self.texts):
                 raise ValueError(f"{len(column)} {name}, expected {len(self.texts)}, one a text")
+        if self.groups is not None and (np.diff(self.groups) < 0).any():
+            raise ValueError("groups are not in ascending order")
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -98,14 +113,24 @@ class Examples:
             [self.texts[row] for row in rows],
             None if self.pairs is None else [self.pairs[row] for row in rows],
             None if self.labels is None else self.labels[rows],
+            None if self.groups is None else self.groups[rows],
+            {name: [column[row] for row in rows] for name, column in self.columns.items()},
         )
 
     def sample(self, count: int | None, seed: int = 0) -> Examples:
-        """At most `count` examples drawn without replacement, in their order; all of them where None."""
+        """At most `count` examples drawn without replacement, in their order; all of them where None.
+
+        A group comes whole or not at all, and there is always one.
+        """
         if count is None or count >= len(self):
             return self
-        chosen = np.random.default_rng(seed).permutation(len(self))[:count]
-        return self.take(np.sort(chosen))
+        rng = np.random.default_rng(seed)
+        if self.groups is None:
+            return self.take(np.sort(rng.permutation(len(self))[:count]))
+        _, group_of_row, sizes = np.unique(self.groups, return_inverse=True, return_counts=True)
+        order = rng.permutation(len(sizes))
+        kept = order[: max(1, int(np.searchsorted(np.cumsum(sizes[order]), count, side="right")))]
+        return self.take(np.flatnonzero(np.isin(group_of_row, kept)))
 
     def text_keys(self) -> list[tuple[str, str]]:
         """Per example its texts without regard to case and spacing: equal keys are the same example twice."""
@@ -134,8 +159,11 @@ class TaskData:
                 for text in column:
                     raw = text.encode("utf-8", "surrogatepass")
                     digest.update(len(raw).to_bytes(8, "little") + raw)
-            if examples.labels is not None:
-                digest.update(np.ascontiguousarray(examples.labels).tobytes())
+            for array in (examples.labels, examples.groups):
+                if array is not None:
+                    digest.update(np.ascontiguousarray(array).tobytes())
+            if examples.columns:
+                digest.update(json.dumps(examples.columns, sort_keys=True, default=str).encode())
         return digest.hexdigest()
 
 

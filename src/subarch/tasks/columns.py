@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict
 
 from subarch.errors import ConfigError, DataError, did_you_mean
 from subarch.tasks.base import Kind
@@ -134,7 +134,7 @@ def guess_kind(labels: list[Any], column: str) -> Kind:
         return "regression"
     raise DataError(
         f"label column {column!r} has {len(values)} different whole numbers, which may be classes or a scale",
-        f"say which: --kind {' or --kind '.join(get_args(Kind))}",
+        "say which: --kind classification or --kind regression",
     )
 
 

@@ -55,6 +55,7 @@ def compare(run: Path, task: str, seed: int) -> dict[str, Any]:
     ours = {name: json.loads((run / name / "result.json").read_text()) for name in ("extract", "student")}
     seconds = sum(result["seconds"] for result in ours.values())
     teacher = ours["student"]["config"]["teacher"]
+    depth = ModelFolder.of(teacher).architecture.num_hidden_layers
     out = run.parent / f"{run.name}-every-other-layer"
     start = every_other_layer(ModelFolder.of(teacher), config, out / "start")
     settings = FinetuneConfig(
@@ -65,7 +66,7 @@ def compare(run: Path, task: str, seed: int) -> dict[str, Any]:
         seed=seed,
         max_length=config.max_length,
         loop=replace(config.distil, epochs=10_000.0, max_steps=None),
-        distillation=config.distillation,
+        distillation=replace(config.distillation, layers=(*range(2, depth, 2), depth)),
     )
     done = finetune(settings, Session(deadline=Deadline.after(seconds)))
     export(ExportConfig(model=str(out / "student"), out=out / "export", seed=seed))

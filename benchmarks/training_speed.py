@@ -23,7 +23,7 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from subarch.running.machine import describe_machine
-from subarch.stages.finetune import fresh_classifier
+from subarch.stages.classify import fresh_classifier
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.training.classifier import EncodedData, loss_for, training_batches
 from subarch.training.loop import LoopConfig, LoopContext, train

@@ -11,13 +11,13 @@ from subarch import cli, storage
 from subarch.api import CONFIGS
 from subarch.tracking.record import NullRecord, Record
 
-DATA = {"task", "train", "valid", "test", "text", "text-pair", "label", "kind", "data-dir"}
+DATA = {"task", "train", "valid", "test", "text", "text-pair", "label", "kind", "data-dir", "casting"}
 RUN = {"out", "recipe", "set", "json"}
 FLAGS = {
     "compress": {"teacher", "budget", "seed"} | DATA | RUN,
     "finetune": {"model", "teacher", "seed"} | DATA | RUN,
     "extract": {"teacher", "epsilon", "steps", "seed"} | DATA | RUN,
-    "evaluate": {"model", "split", "seed"} | DATA | RUN,
+    "evaluate": {"model", "predictions", "split", "against", "submission", "slice", "seed"} | DATA | RUN,
     "export": {"model", "format", "seed"} | RUN,
     "latency": {"models", "threads", "repeats"} | DATA | RUN,
     "describe": {"sources", "sequence-length", "json"},

@@ -35,7 +35,7 @@ class DataFlags:
     """Which data."""
 
     task: str | None = None
-    "A built-in task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, pydoc."
+    "A built-in task such as sst2, copa, race_middle or squad2; finetune and evaluate take glue, superglue, race too."
     train: Path | None = None
     "Your own training rows instead: CSV, TSV, JSONL or Parquet."
     valid: Path | None = None
@@ -52,6 +52,8 @@ class DataFlags:
     "What the label is, if it cannot be guessed."
     data_dir: Path | None = None
     "Folder of official files; SUBARCH_DATA by default, else the Hub."
+    casting: Literal["standard", "paper"] | None = None
+    "How a built-in task is put to the model; paper: as Bort's did, where that differs."
 
 
 @Parameter(name="*")
@@ -105,14 +107,14 @@ def finetune(
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
 ) -> int:
-    """Fine-tune a model on a task; with a teacher, distil its answers.
+    """Fine-tune a model on a task or on every task of a suite; with a teacher, distil its answers.
 
     Parameters
     ----------
     model
         Folder or Hub id of the model to train.
     teacher
-        Folder or Hub id of a model that answers the task.
+        Folder or Hub id of a model that answers the task; of a suite, a folder with a model's folder for each task.
     seed
         Seed of everything that is random.
     """
@@ -146,27 +148,47 @@ def extract(
     return _run("extract", values, run, data)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ScoreFlags:
+    """What is scored, and what beside."""
+
+    split: str | None = None
+    "dev by default, which selected nothing; validation, test (official, unlabelled), or a file."
+    against: str | None = None
+    "A second model or file of predictions: how much the first differs from it, and in which slices."
+    submission: Path | None = None
+    "Folder for the file that the benchmark's server accepts."
+    slice: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    "A column of the data: scores by its values too; may be repeated."
+
+
+NO_SCORE_FLAGS = ScoreFlags()
+
+
 @app.command
 def evaluate(
     *,
     model: str | None = None,
-    split: Literal["validation", "test"] | None = None,
+    predictions: Path | None = None,
     seed: int | None = None,
+    score: ScoreFlags = NO_SCORE_FLAGS,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
 ) -> int:
-    """Score a model with 95 % intervals, and keep its predictions.
+    """Score a model, or anyone's predictions, with 95 % intervals and by slice, and keep the predictions.
 
     Parameters
     ----------
     model
-        Folder (PyTorch or ONNX) or Hub id.
-    split
-        test by default, which selected nothing.
+        Folder (PyTorch or ONNX) or Hub id; of a suite, a folder with a model's folder for each task.
+    predictions
+        A file to score instead: predictions.parquet, or a format of SQuAD, GLUE or SuperGLUE.
     seed
         Seed of the bootstrap.
     """
-    return _run("evaluate", {"model": model, "split": split, "seed": seed}, run, data)
+    given = dataclasses.asdict(score) | {"slice": score.slice or None}
+    return _run("evaluate", {"model": model, "predictions": predictions, "seed": seed, **given}, run, data)
 
 
 @app.command

@@ -7,9 +7,9 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from subarch.arch.architecture import FULL, SLIDING, Architecture
-from subarch.arch.build import build_classifier, build_config
+from subarch.arch.build import build_classifier, build_config, draw_head, head_layers
 from subarch.arch.costs import parameters
-from subarch.arch.families import FAMILIES
+from subarch.arch.families import FAMILIES, family_of
 from subarch.errors import ConfigError, ModelError
 
 ODD = {
@@ -90,3 +90,43 @@ def test_a_built_model_loads_without_subarch(teacher_config, tiny, tmp_path):
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path).config.model_type == "modernbert"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_layers_of_a_head_are_linear_layers_of_the_classifier(meta_model, tiny, family):
+    facts = family_of(family)
+    model = meta_model(tiny(family), "sequence-classification", num_labels=3)
+    dense, last = facts.classifier_dense, facts.classifier
+    assert head_layers(family, "two_layer", ()) == head_layers(family, "default", ()) == (dense, last)
+    known = {f"{facts.in_encoder(dense)}.weight"}
+    assert head_layers(family, "linear", known) == head_layers(family, "default", known) == (last,)
+    assert head_layers(family, "two_layer", known) == (dense, last)
+    assert tuple(model.get_submodule(dense).weight.shape) == (8, 8)
+    assert tuple(model.get_submodule(last).weight.shape) == (3, 8)
+    with pytest.raises(ConfigError, match=f"below the last layer of {family} models") as caught:
+        head_layers(family, "linear", ())
+    assert "two_layer" in caught.value.hint
+
+
+@pytest.mark.parametrize("init", ["default", "gaussian", "uniform", "orthogonal", "xavier"])
+def test_heads_are_drawn_from_the_distribution_of_that_name(config_of, tiny, init):
+    config = config_of(tiny("bert", hidden_size=200, num_attention_heads=2), num_labels=50)
+    model = AutoModelForSequenceClassification.from_config(config)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    torch.manual_seed(0)
+    draw_head(model, ("bert.pooler.dense", "classifier"), init, 0.5)
+    changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert {"bert.pooler.dense.weight", "classifier.weight"} <= changed <= {
+        "bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias",
+    }  # fmt: skip
+    weight = model.classifier.weight.detach()
+    assert not model.classifier.bias.any() and not model.bert.pooler.dense.bias.any()
+    glorot = (6 / (200 + 50)) ** 0.5
+    expected = {"default": 0.02, "gaussian": 0.5, "uniform": 0.5 / 3**0.5, "xavier": glorot / 3**0.5}
+    if init == "orthogonal":
+        torch.testing.assert_close(weight @ weight.T, 0.25 * torch.eye(50), atol=1e-5, rtol=0)
+    else:
+        assert weight.std().item() == pytest.approx(expected[init], rel=0.05)
+        assert abs(weight.mean().item()) < 0.05 * expected[init]
+    limit = {"uniform": 0.5, "xavier": glorot}.get(init)
+    assert limit is None or 0.95 * limit < weight.abs().max().item() <= limit

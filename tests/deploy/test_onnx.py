@@ -82,6 +82,16 @@ def test_int8_nearly_agrees(exported, inputs_of, family):
     assert sizes[1] < sizes[0]
 
 
+def test_no_residual_addition_can_be_fused_with_its_norm(exported):
+    onnx = pytest.importorskip("onnx")
+    _, folder = exported("bert")
+    nodes = onnx.load(folder / "onnx" / ONNX_FILE).graph.node
+    makers = {output: node.op_type for node in nodes for output in node.output}
+    before = [makers.get(node.input[0]) for node in nodes if node.op_type == "LayerNormalization"]
+    assert before.count("Sum") >= 4
+    assert "Add" not in before
+
+
 def test_each_file_is_alone_in_its_folder(exported):
     _, folder = exported("bert")
     for name in ("onnx", "int8"):

@@ -1,7 +1,5 @@
 import json
 
-import pytest
-
 from subarch.report.answers import answer
 
 
@@ -59,10 +57,12 @@ def test_export_says_how_far_it_agrees():
     assert line == "onnx-int8: 2.5 MB, agrees with PyTorch on 99.5% of random inputs"
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "finetune"])
-def test_the_others_list_their_numbers(stage):
+def test_the_others_list_their_numbers():
     metrics = {"score": 0.81239, "steps": 40, "best": None, "intervals": {"score": [0.7, 0.9]}}
-    assert answer(result(stage, metrics)).splitlines() == ["score 0.8124, steps 40", "result: runs/one/result.json"]
+    assert answer(result("finetune", metrics)).splitlines() == [
+        "score 0.8124, steps 40",
+        "result: runs/one/result.json",
+    ]
 
 
 def test_what_was_read_from_json_does_as_well():

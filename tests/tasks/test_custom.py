@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from subarch.errors import DataError
-from subarch.tasks.custom import load_files
+from subarch.tasks.custom import load_files, load_split
 
 
 def csv(tmp_path, name="train.csv", rows=(), header="text,label"):
@@ -161,3 +161,30 @@ def test_the_row_of_a_parquet_file_is_named(tmp_path):
     pq.write_table(pa.table({"text": ["a", None], "label": ["x", "y"]}), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"t\.parquet, row 2: 'text' is empty"):
         load_files(tmp_path / "t.parquet")
+
+
+def test_further_columns_go_with_their_rows(tmp_path):
+    rows = [f"text {i},{'ab'[i % 2]},region {i % 3}" for i in range(60)]
+    data = load_files(csv(tmp_path, header="text,label,region", rows=rows), keep=("region",))
+    for split in (data.train, data.validation, data.test):
+        numbers = [int(text.split()[1]) for text in split.texts]
+        assert split.columns == {"region": [f"region {number % 3}" for number in numbers]}
+    assert load_files(tmp_path / "train.csv").train.columns == {}
+
+
+def test_a_further_column_that_is_not_there(tmp_path):
+    train = csv(tmp_path, header="text,label,region", rows=[f"{row},north" for row in some(40)])
+    with pytest.raises(DataError, match=r"no column 'regoin' \(--slice\)") as caught:
+        load_files(train, keep=("regoin",))
+    assert "did you mean region" in caught.value.hint
+    test = csv(tmp_path, "test.csv", some(20))
+    with pytest.raises(DataError, match=r"test\.csv has no column 'region' as train has"):
+        load_files(train, test=test, keep=("region",))
+
+
+def test_one_further_split(tmp_path):
+    task = load_files(csv(tmp_path, rows=some(40))).task
+    more = load_split(csv(tmp_path, "more.csv", ["x,pos,2", "y,neg,3"], "text,label,year"), task, ("year",))
+    assert (more.labels.tolist(), more.columns) == ([1, 0], {"year": ["2", "3"]})
+    numbered = load_split(csv(tmp_path, "numbered.csv", ["x,1", "y,0"]), task)
+    assert numbered.labels.tolist() == [1, 0]

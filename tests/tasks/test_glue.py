@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from subarch.errors import DataError
-from subarch.tasks.glue import GLUE, load_glue
+from subarch.tasks.glue import GLUE, GLUE_EVALUATION, load_glue, load_glue_test
 
 DATA = os.environ.get("SUBARCH_DATA")
 
@@ -128,6 +128,85 @@ def test_the_rows_of_the_table_agree_with_themselves():
         assert task.main_metric == task.metrics[0]
         assert len(task.source.values) == len(task.labels)
         assert len(task.source.columns) == (3 if task.text_pair else 2)
+
+
+def test_the_test_set_has_no_labels_and_its_own_columns(sst2):
+    write(sst2 / "SST-2", "test.tsv", "index\tsentence", ["0\ta fine film", "1\ta film"])
+    examples = load_glue_test(GLUE["sst2"], data_dir=sst2 / "GLUE", split="dev")
+    assert len(examples) == len(examples.labels) == 11
+    hidden = load_glue_test(GLUE["sst2"], data_dir=sst2, split="test")
+    assert (hidden.texts, hidden.labels, hidden.columns["id"]) == (["a fine film", "a film"], None, ["0", "1"])
+
+
+def mnli_row(number, label):
+    return "\t".join([str(number), *"abcdefg", f"premise {number}", f"hypothesis {number}", *"12345", label])
+
+
+def test_mnli_has_a_second_dev_set(tmp_path, caplog):
+    header = "\t".join(["index", *"abcdefg", "sentence1", "sentence2", *"12345", "gold_label"])
+    rows = [mnli_row(number, "neutral") for number in range(3)]
+    write(tmp_path / "MNLI", "dev_mismatched.tsv", header, rows)
+    one = load_glue_test(GLUE["mnli"], data_dir=tmp_path, split="dev_mismatched")
+    two = load_glue_test(GLUE_EVALUATION["mnli_mismatched"], data_dir=tmp_path, split="dev")
+    assert (one.texts, one.labels.tolist(), one.columns) == (two.texts, [1, 1, 1], {"id": ["0", "1", "2"]})
+    assert "dev_mismatched.tsv has 3 rows, the official file has 9832" in caplog.text
+
+
+def test_ax_is_only_predicted(tmp_path):
+    write(tmp_path / "glue_data" / "diagnostic", "diagnostic.tsv", "index\tsentence1\tsentence2", ["0\tp\th"])
+    examples = load_glue_test(GLUE_EVALUATION["ax"], data_dir=tmp_path, split="test")
+    assert (examples.texts, examples.pairs, examples.labels) == (["p"], ["h"], None)
+    with pytest.raises(DataError, match="ax has no split 'dev'"):
+        load_glue_test(GLUE_EVALUATION["ax"], data_dir=tmp_path, split="dev")
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (["0\tfine", "1"], "test.tsv, line 3: 1 fields, expected 2 or more (1 of 2 rows are such)"),
+        (["0\tfine", "0\talso"], "line 3: the id 0 stands twice (before: "),
+    ],
+)
+def test_no_row_of_a_test_set_is_skipped(tmp_path, rows, says):
+    write(tmp_path / "SST-2", "test.tsv", "index\tsentence", rows)
+    with pytest.raises(DataError, match=re.escape(says)):
+        load_glue_test(GLUE["sst2"], data_dir=tmp_path, split="test")
+
+
+def test_a_score_that_is_no_number_is_named(tmp_path):
+    header = "\t".join(["index", *"abcdef", "sentence1", "sentence2", "score"])
+    write(tmp_path / "STS-B", "dev.tsv", header, ["\t".join(["0", *"abcdef", "x", "y", "high"])])
+    with pytest.raises(DataError, match=r"dev\.tsv, line 2: the score is 'high', expected a number"):
+        load_glue_test(GLUE["stsb"], data_dir=tmp_path, split="dev")
+
+
+def test_the_hub_hides_the_labels_of_a_test_set(monkeypatch):
+    import datasets
+
+    rows = {"premise": ["p"], "hypothesis": ["h"], "label": [-1], "idx": [4]}
+    asked = []
+
+    def load(*names):
+        asked.append(names[1])
+        return {split: datasets.Dataset.from_dict(rows) for split in ("test", "test_mismatched")}
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    for task, split in ((GLUE_EVALUATION["ax"], "test"), (GLUE["mnli"], "test_mismatched")):
+        examples = load_glue_test(task, data_dir=None, split=split)
+        assert (examples.labels, examples.columns) == (None, {"id": ["4"]})
+    assert asked == ["ax", "mnli"]
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA, reason="SUBARCH_DATA is not set")
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("cola", 1063), ("sst2", 1821), ("mrpc", 1725), ("stsb", 1379), ("qnli", 5463), ("rte", 3000), ("wnli", 146)],
+)
+def test_official_test_files(name, rows, caplog):
+    examples = load_glue_test(GLUE[name], data_dir=Path(DATA), split="test")
+    assert (len(examples), examples.columns["id"]) == (rows, [str(number) for number in range(rows)])
+    assert not caplog.records
 
 
 @pytest.mark.data

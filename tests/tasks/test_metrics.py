@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from subarch.errors import ConfigError, SubarchError
-from subarch.tasks.metrics import METRICS, bootstrap_interval, compute
+from subarch.tasks.metrics import METRICS, compute
 
 CLASSIFICATION = ["accuracy", "f1_macro", "matthews_correlation"]
 REGRESSION = ["pearson", "spearman", "rmse"]
@@ -79,27 +79,6 @@ def test_names_that_do_not_fit_are_refused():
         compute("classification", ["pearson"], np.eye(2), np.arange(2))
     with pytest.raises(ConfigError, match="f1 got 3 classes"):
         compute("classification", ["f1"], np.eye(3), np.arange(3))
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_intervals_hold_the_score_and_repeat(name):
-    rng = np.random.default_rng(3)
-    labels = rng.integers(2, size=300) if METRICS[name].kind == "classification" else rng.normal(size=300)
-    noisy = labels + rng.normal(size=300)
-    predictions = np.stack((1 - noisy, noisy), 1) if METRICS[name].kind == "classification" else noisy
-    score = METRICS[name](predictions, labels)
-    low, high = bootstrap_interval(name, predictions, labels, seed=5)
-    assert low < score < high
-    assert (low, high) == bootstrap_interval(name, predictions, labels, seed=5)
-    assert (low, high) != bootstrap_interval(name, predictions, labels, seed=6)
-
-
-def test_the_interval_of_accuracy_is_the_binomial_one():
-    predictions = np.array([[1.0, 0.0]] * 400)
-    labels = np.array([0] * 320 + [1] * 80)
-    low, high = bootstrap_interval("accuracy", predictions, labels, seed=0, resamples=4000)
-    expected = 1.96 * (0.8 * 0.2 / 400) ** 0.5
-    assert (low, high) == pytest.approx((0.8 - expected, 0.8 + expected), abs=0.005)
 
 
 def test_only_errors_are_better_when_lower():

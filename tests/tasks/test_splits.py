@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subarch.tasks.base import Examples
-from subarch.tasks.splits import carve, validation_size, without
+from subarch.tasks.splits import balanced, carve, carve_groups, validation_size, without
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,55 @@ def test_carve_stratifies_scores_by_quantile():
 def test_without_removes_every_copy():
     left = without(Examples(["a", "B", "b ", "c"]), {("b", "")})
     assert left.texts == ["a", "c"]
+
+
+def grouped(passages, questions, answers):
+    """Rows of `answers` to each of `questions` on each of `passages`, the first answer right."""
+    rows = [(p, q, a) for p in range(passages) for q in range(questions) for a in range(answers)]
+    return Examples(
+        [f"passage {p}" for p, _, _ in rows],
+        [f"{q} {a}" for _, q, a in rows],
+        np.array([int(a == 0) for *_, a in rows]),
+        np.array([p * questions + q for p, q, _ in rows]),
+    )
+
+
+@given(st.integers(2, 20), st.integers(1, 4), st.integers(1, 30), st.integers(0, 5))
+@settings(deadline=None)
+def test_carved_groups_stay_with_their_passage(passages, questions, size, seed):
+    whole = grouped(passages, questions, 3)
+    rest, part = carve_groups(whole, size, seed=seed)
+    assert len(rest) + len(part) == len(whole)
+    assert len(rest) and len(part)
+    assert not set(rest.texts) & set(part.texts)
+    assert len(np.unique(part.groups)) <= max(size, questions)
+    assert carve_groups(whole, size, seed=seed)[1].texts == part.texts
+
+
+def test_rows_without_groups_are_questions_and_blocks_may_be_given():
+    whole = Examples([str(number) for number in range(30)])
+    rest, part = carve_groups(whole, 9, seed=0, blocks=[number // 3 for number in range(30)])
+    assert len(part) == 9
+    assert {int(text) // 3 for text in part.texts}.isdisjoint(int(text) // 3 for text in rest.texts)
+
+
+def test_a_group_joins_the_blocks_of_its_rows():
+    whole = Examples(list("abcdef"), groups=np.array([0, 0, 1, 1, 2, 3]))
+    blocks = ["x", "y", "y", "z", "u", "v"]
+    rest, part = carve_groups(whole, 1, seed=3, blocks=blocks)
+    assert part.texts in (["e"], ["f"])
+    assert "".join(rest.texts).startswith("abcd")
+
+
+def test_balanced_drops_the_surplus_of_wrong_rows():
+    whole = grouped(5, 2, 4)
+    fewer = balanced(whole, seed=1)
+    assert np.bincount(fewer.labels).tolist() == [10, 10]
+    assert (np.diff(fewer.groups) >= 0).all()
+    assert balanced(fewer, seed=1) is fewer
+    assert balanced(whole, seed=1).pairs == fewer.pairs != balanced(whole, seed=2).pairs
+
+
+def test_without_takes_whole_groups():
+    whole = grouped(2, 2, 3)
+    assert without(whole, {("passage 0", "1 2")}).groups.tolist() == [0] * 3 + [2] * 3 + [3] * 3

@@ -2,14 +2,27 @@ import numpy as np
 import pytest
 import torch
 
-from subarch.tasks.base import Task
+from subarch.tasks.base import Examples, Task
 from subarch.training.classifier import TeacherOutputs, distillation_loss_for, loss_for, scorer, training_batches
-from subarch.training.losses import DistillationLoss, RegressionLoss, task_loss
+from subarch.training.losses import (
+    ChoiceDivergence,
+    DistillationLoss,
+    Divergence,
+    OutputDistance,
+    RegressionLoss,
+    choice_loss,
+    task_loss,
+)
 from subarch.training.predict import predict
 
 CLASSES = Task(
     name="t", kind="classification", labels=("a", "b", "c"), text="x", label="y", metrics=("accuracy",),
     main_metric="accuracy",
+)  # fmt: skip
+CHOICES = Task(name="t", kind="choice", text="x", label="y", metrics=("accuracy",), main_metric="accuracy")
+ANSWERS = Task(
+    name="t", kind="classification", labels=("no", "yes"), text="x", label="y", metrics=("f1_answers",),
+    main_metric="f1_answers",
 )  # fmt: skip
 SCORES = Task(name="t", kind="regression", text="x", label="y", metrics=("rmse", "pearson"), main_metric="rmse")
 
@@ -23,13 +36,13 @@ def fp32_teacher(monkeypatch):
 def outputs(tiny, classifier_of, encoded_data, tmp_path):
     """TeacherOutputs of 24 examples, and the number of rows that each of its forward passes had."""
 
-    def make(with_hidden=False):
+    def make(hidden_layers=()):
         teacher, rows = classifier_of(tiny()), []
         teacher.register_forward_pre_hook(
             lambda module, arguments, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
         )
         path = tmp_path / "outputs.safetensors"
-        return TeacherOutputs(teacher=teacher, data=encoded_data(24), path=path, with_hidden=with_hidden), rows
+        return TeacherOutputs(teacher=teacher, data=encoded_data(24), path=path, hidden_layers=hidden_layers), rows
 
     return make
 
@@ -69,9 +82,9 @@ def test_saved_outputs_are_found_again_bit_by_bit(outputs):
     assert rows == [1]
 
 
-def test_the_last_hidden_layer_is_kept_too(outputs, fp32_teacher):
+def test_hidden_layers_are_kept_too(outputs, fp32_teacher):
     indices = np.array([7, 3, 20])
-    first, rows = outputs(with_hidden=True)
+    first, rows = outputs(hidden_layers=(1, -1))
     first(indices[:2])
     found = first(indices)["teacher_hidden"]
     assert rows == [2, 1]
@@ -79,23 +92,38 @@ def test_the_last_hidden_layer_is_kept_too(outputs, fp32_teacher):
     mask = batch["attention_mask"].bool()
     batch.pop("labels")
     with torch.no_grad():
-        expected = first.teacher(**batch, output_hidden_states=True).hidden_states[-1]
+        states = first.teacher(**batch, output_hidden_states=True).hidden_states
+    expected = torch.stack([states[1], states[-1]], dim=2)
     assert found.shape == expected.shape
     torch.testing.assert_close(found[mask].float(), expected[mask], rtol=1e-2, atol=1e-2)
     assert not found[~mask].any()
     first.save()
-    second, rows = outputs(with_hidden=True)
+    second, rows = outputs(hidden_layers=(1, -1))
     assert torch.equal(second(indices)["teacher_hidden"], found)
     assert rows == []
 
 
 def test_hidden_layers_without_their_logits_are_computed_again(outputs):
-    first, _ = outputs(with_hidden=True)
+    first, _ = outputs(hidden_layers=(-1,))
     first(np.arange(5))
     del first  # killed before the first checkpoint
-    second, rows = outputs(with_hidden=True)
+    second, rows = outputs(hidden_layers=(-1,))
     second(np.arange(5))
     assert rows == [5]
+
+
+def test_repeated_batches_show_all_data_as_often(encoded_data, monkeypatch):
+    monkeypatch.setattr("subarch.training.classifier.ECHO", 2)
+    batches = training_batches(encoded_data(20), batch_size=4, seed=0, teacher=lambda i: {"rows": i}, repeats=2)
+
+    def rows(number):
+        return [tuple(make()["rows"]) for make in batches.epoch(number)]
+
+    first, second = rows(0), rows(1)
+    assert first[:2] == first[2:4] and first[4:5] == first[5:6]
+    assert second[:2] == second[2:4]
+    assert sorted(row for batch in first + second for row in batch) == sorted(2 * list(range(20)))
+    assert rows(2) != first
 
 
 def test_batches_are_the_same_for_the_same_seed(encoded_data):
@@ -144,22 +172,56 @@ def test_batches_of_a_student_carry_the_teachers_outputs(encoded_data):
     assert sorted(asked) == list(range(10))
 
 
+def test_a_batch_of_choices_has_whole_questions(encoded_data):
+    data, groups = encoded_data(24), np.repeat([3, 4, 7, 9, 11, 20], [4, 2, 5, 6, 3, 4])
+    batches = training_batches(data, batch_size=8, seed=0, groups=groups)
+    seen = []
+    for make in batches.epoch(0):
+        batch = make()
+        numbers = batch["groups"]
+        assert numbers[0] == 0 and set(torch.diff(numbers).tolist()) <= {0, 1} and len(numbers) <= 8
+        assert len(batch["labels"]) == len(batch["input_ids"]) == len(numbers)
+        seen += torch.bincount(numbers).tolist()
+    assert sorted(seen) == [2, 3, 4, 4, 5, 6]
+
+
+def examples_of(data, groups=None):
+    return Examples(["text"] * len(data.encoded), labels=data.encoded.labels, groups=groups)
+
+
 def test_the_scorer_is_the_main_metric(tiny, classifier_of, encoded_data, logits_of):
     model, data = classifier_of(tiny()), encoded_data(24)
     expected = (logits_of(model, data).argmax(1).numpy() == data.encoded.labels).mean()
-    assert scorer(CLASSES, data)(model) == pytest.approx(expected)
+    assert scorer(CLASSES, data, examples_of(data))(model) == pytest.approx(expected)
 
 
 def test_a_metric_that_is_better_when_lower_changes_sign(tiny, classifier_of, encoded_data):
     model, data = classifier_of(tiny(), num_labels=1), encoded_data(24, regression=True)
     outputs = predict(model, data.encoded, data.pad_token_id)[:, 0]
     expected = np.sqrt(np.mean((outputs - data.encoded.labels) ** 2))
-    assert scorer(SCORES, data)(model) == pytest.approx(-expected, rel=1e-5)
+    assert scorer(SCORES, data, examples_of(data))(model) == pytest.approx(-expected, rel=1e-5)
+
+
+def test_choices_are_scored_by_question(tiny, classifier_of, encoded_data, logits_of):
+    model, data = classifier_of(tiny(), num_labels=1), encoded_data(24)
+    labels = np.tile([0, 0, 1], 8)
+    examples = Examples(["text"] * 24, labels=labels, groups=np.repeat(np.arange(8), 3))
+    chosen = logits_of(model, data).numpy().reshape(8, 3).argmax(1)
+    assert scorer(CHOICES, data, examples)(model) == pytest.approx((chosen == 2).mean())
+
+
+def test_answers_of_a_question_are_scored_one_by_one(tiny, classifier_of, encoded_data, logits_of):
+    model, data = classifier_of(tiny(), num_labels=2), encoded_data(24, classes=2)
+    predicted, labels = logits_of(model, data).argmax(1).numpy(), data.encoded.labels
+    hits = (predicted & labels).sum()
+    expected = 2 * hits / (predicted.sum() + labels.sum())
+    assert scorer(ANSWERS, data, examples_of(data, np.repeat(np.arange(8), 3)))(model) == pytest.approx(expected)
 
 
 def test_the_loss_of_a_task():
     labels = np.array([1.0, 3.0], dtype=np.float32)
     assert loss_for(CLASSES, np.array([0, 1])) is task_loss
+    assert loss_for(CHOICES, np.array([0, 1])) is choice_loss
     assert loss_for(SCORES, labels) == RegressionLoss(variance=1.0)
     assert loss_for(SCORES, np.array([2.0, 2.0])) == RegressionLoss(variance=1.0)  # constant labels have no scale
 
@@ -167,10 +229,13 @@ def test_the_loss_of_a_task():
 def test_the_distillation_loss_holds_the_tasks_own():
     labels = np.array([1.0, 3.0], dtype=np.float32)
     assert distillation_loss_for(CLASSES, np.array([0, 1]), weight=0.0) == DistillationLoss(
-        task=task_loss, regression_variance=None, weight=0.0, temperature=1.0
+        task=task_loss, imitation=Divergence(temperature=1.0), weight=0.0
+    )
+    assert distillation_loss_for(CHOICES, np.array([0, 1]), temperature=3.0) == DistillationLoss(
+        task=choice_loss, imitation=ChoiceDivergence(temperature=3.0), weight=1.0
     )
     assert distillation_loss_for(SCORES, labels, weight=0.5, temperature=2.0, hidden_weight=0.1) == DistillationLoss(
-        task=RegressionLoss(variance=1.0), regression_variance=1.0, weight=0.5, temperature=2.0, hidden_weight=0.1
+        task=RegressionLoss(variance=1.0), imitation=OutputDistance(variance=1.0), weight=0.5, hidden_weight=0.1
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from subarch.errors import BudgetError, ConfigError, DivergedError, InterruptedRun
+from subarch.errors import BudgetError, ConfigError, DataError, DivergedError, InterruptedRun
 from subarch.training.classifier import training_batches
 from subarch.training.loop import Batches, LoopConfig, LoopContext, train
 from subarch.training.losses import task_loss
@@ -366,7 +366,7 @@ def test_the_students_last_layer_reaches_the_loss(setting):
     def with_hidden(number):
         for make in batches.epoch(number):
             batch = make()
-            yield lambda batch=batch: batch | {"teacher_hidden": torch.zeros(*batch["input_ids"].shape, 32)}
+            yield lambda batch=batch: batch | {"teacher_hidden": torch.zeros(*batch["input_ids"].shape, 1, 32)}
 
     def loss(logits, batch):
         seen.append(batch["student_hidden"].shape == batch["teacher_hidden"].shape)
@@ -374,6 +374,27 @@ def test_the_students_last_layer_reaches_the_loss(setting):
 
     train(model, Batches(batches.count, with_hidden), loss, config=config(max_steps=2), context=LoopContext())
     assert seen == [True, True]
+
+
+def test_the_model_reads_nothing_that_is_for_the_loss(setting):
+    model, batches, _ = setting()
+    seen = []
+
+    def with_groups(number):
+        for make in batches.epoch(number):
+            yield lambda make=make: {**make(), "groups": torch.arange(6), "anything": torch.zeros(1)}
+
+    def loss(logits, batch):
+        seen.append(batch.keys())
+        return task_loss(logits, batch)
+
+    train(model, Batches(batches.count, with_groups), loss, config=config(max_steps=1), context=LoopContext())
+    assert seen == [{"input_ids", "attention_mask", "labels", "groups", "anything"}]
+
+
+def test_no_batches_at_all_are_refused():
+    with pytest.raises(DataError, match="0 batches to train on, expected at least one"):
+        Batches(0, lambda number: iter(()))
 
 
 def test_divergence_stops_the_run(setting):

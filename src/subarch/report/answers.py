@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from subarch.report.scores import score_lines
 from subarch.report.tables import text_table
 from subarch.report.verdict import verdict
 
@@ -13,7 +14,9 @@ def answer(result: Mapping[str, Any]) -> str:
     """The lines for one `result.json`."""
     lines = {
         "compress": _compress,
+        "evaluate": score_lines,
         "extract": _extract,
+        "finetune": _finetune,
         "latency": _latency,
         "export": _export,
     }.get(result["stage"], _numbers)(result)
@@ -42,6 +45,20 @@ def _extract(result: Mapping[str, Any]) -> list[str]:
         f"intermediate {sizes['intermediate_size']}, {chosen['parameters'] / 1e6:.1f} M parameters, "
         f"{chosen['latency_ms']:.2f} ms against the teacher's {metrics['maximum_point']['latency_ms']:.2f} ms"
     ]
+
+
+def _finetune(result: Mapping[str, Any]) -> list[str]:
+    metrics = result["metrics"]
+    if "tasks" not in metrics:
+        return _numbers(result)
+    rows = [("task", "metric", "validation", "steps", "seconds")]
+    rows += [
+        (name, row["metric"], f"{row['score']:.4f}", str(row["steps"]), f"{row['seconds']:.0f}")
+        for name, row in metrics["tasks"].items()
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*table, *(f"skipped {name}: {reason}" for name, reason in metrics["skipped"].items())]
 
 
 def _latency(result: Mapping[str, Any]) -> list[str]:

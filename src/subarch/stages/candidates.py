@@ -121,6 +121,11 @@ class Workshop:
         inherit(student, self.model, (candidate, teacher), selection, self.importance)
         return student
 
+    def imitated_layers(self, candidate: Architecture) -> tuple[int, ...]:
+        """For each layer of the student, the teacher's (from 1) after which the next kept one comes."""
+        kept = select(candidate, self.teacher.architecture, self.importance, drop_order=self.drop_order).layers
+        return (*kept[1:], self.teacher.architecture.num_hidden_layers)
+
     def error_of(self, candidate: Architecture, steps: int) -> tuple[float, tuple[float, float]]:
         """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data, with its 95 % interval."""
         student = self.build(candidate)

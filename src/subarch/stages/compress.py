@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.session import Session
 from subarch.tasks.base import TaskData
 
-SHARES = {"finetune": 0.33, "extract": 0.17, "distil": 0.36, "deliver": 0.14}
+SHARES = {"finetune": 0.33, "extract": 0.10, "distil": 0.46, "deliver": 0.11}
 """Of the budget; what a stage leaves, the later ones get."""
 
 
@@ -64,6 +65,11 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> None
     """What can be refused at once is refused before anything is written."""
     if Path(config.teacher).is_dir() and config.out.resolve() == Path(config.teacher).resolve():
         raise ConfigError(f"--out {config.out} is the teacher's own folder", "choose another --out")
+    if data.task.kind not in ("classification", "regression"):
+        raise ConfigError(
+            f"{data.task.name} is a {data.task.kind}, but compress searches by classes or numbers",
+            "distil into a model of your choice: subarch finetune --model SMALL --teacher DIR",
+        )
     require_onnx()
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
     space_around(teacher.architecture, config.extract.space, smallest)
@@ -96,7 +102,7 @@ def _train_stages(
         out=config.out / "student",
         teacher=fine_tuned,
         loop=config.distil,
-        distillation=config.distillation,
+        distillation=replace(config.distillation, layers=tuple(results["extract"].metrics["imitated_layers"])),
         **common,
     )
     with budget.stage("distil") as deadline:

@@ -1,104 +1,124 @@
-"""Score a model on data that selected nothing, with intervals, and keep its predictions."""
+"""Score a model on data that selected nothing, with intervals and slices, and keep its predictions."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from subarch.deploy.runtime import answer, open_runtime
 from subarch.errors import ConfigError
 from subarch.running.machine import describe_machine
-from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
+from subarch.stages.evaluate_suite import evaluate_suite
+from subarch.stages.evaluation import EvaluateConfig
+from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
-from subarch.storage import replacing_file
-from subarch.tasks.base import Examples, Task
-from subarch.tasks.metrics import bootstrap_interval, compute
+from subarch.stages.span import predict_span_task
+from subarch.stages.target import Target, read_target
+from subarch.tasks.base import Array, Examples, Task
+from subarch.tasks.prediction_files import read_predictions, save_predictions
+from subarch.tasks.predictions import Predictions
+from subarch.tasks.scoring import compare, score
+from subarch.tasks.scoring import slices as scores_by_slice
+from subarch.tasks.slices import slice_columns
+from subarch.tasks.submissions import read_submission, write_submission
+from subarch.tasks.suites import SUITES
+
+__all__ = ["PREDICTIONS", "EvaluateConfig", "answers_of", "evaluate", "predict_task", "scores"]
 
 PREDICTIONS = "predictions.parquet"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """Which model on which split."""
-
-    model: str
-    """Folder (PyTorch or ONNX) or Hub id of a model that answers the task."""
-    out: Path
-    data: DataConfig
-    split: Literal["validation", "test"] = "test"
-    """"test" selects nothing (the official dev set of a GLUE task); "validation" selected the weights."""
-    max_length: int = 128
-    examples: int | None = None
-    """Score a random sample of so many; all by default."""
-    seed: int = 0
-    """Of the bootstrap and of the sample."""
+ALWAYS_ANSWERED = frozenset({"squad1"})
+"""Tasks of spans in which every question has an answer: no threshold can be right there."""
 
 
 def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
-    """Score a model.
+    """Score a model, or predictions.
 
     Returns:
-        Metrics: `score` (the main metric), every metric of the task by name, and `intervals` (95 %, bootstrap over
-        examples); file: `predictions.parquet` (id, prediction, probabilities, gold).
+        Metrics: `score` (the main metric), every metric of the task by name, `intervals` (95 %, bootstrap over
+        examples or questions), `slices`, and `against` if there is a second model; file: `predictions.parquet`.
 
     Raises:
-        UserError: Data, a model or an output folder that cannot be used.
+        UserError: Data, a model, a file or an output folder that cannot be used.
     """
     session = session or Session()
-    data = load_data(config.data)
-    model = ModelFolder.of_any(config.model)
-    model.require_answers(data.task)
-    data = aligned(data, model)
-    with claim(config.out, "evaluate", config, data.fingerprint) as folder:
+    if config.data.task is not None and config.data.task.lower() in SUITES:
+        return evaluate_suite(config, session, evaluate)
+    target = read_target(config.data, config.split, config.slice).sample(config.examples, config.seed)
+    _check(config, target)
+    slices = slice_columns(target.task, target.examples, config.slice)
+    source = _source(config.predictions or str(config.model), target)
+    other = None if config.against is None else _source(config.against, target)
+    with claim(config.out, "evaluate", config, target.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
-        with session.recorded(folder, f"evaluate {data.task.name}") as run:
+        with session.recorded(folder, f"evaluate {target.task.name}") as run:
             started = time.monotonic()
-            split = data.test if config.split == "test" else data.validation
-            examples = split.sample(config.examples, config.seed)
-            logits = answers_of(model, examples, config.max_length)
-            metrics = scores(data.task, logits, examples, config.seed)
-            run.log({name: value for name, value in metrics.items() if name != "intervals"}, step=0)
+            predictions = _predicted(source, target, config)
+            metrics: dict[str, Any] = target.counts
+            if target.labelled:
+                metrics |= score(target.task, predictions, target.examples, config.seed)
+                metrics["slices"] = scores_by_slice(target.task, predictions, target.examples, slices, config.seed)
+                if other is not None:
+                    second = _predicted(other, target, config)
+                    metrics["against"] = compare(target.task, second, predictions, target.examples, slices, config.seed)
+            run.log({name: value for name, value in metrics.items() if isinstance(value, float)}, step=0)
             file = folder.path / PREDICTIONS
-            save_predictions(file, data.task, logits, examples)
+            save_predictions(file, target.task, predictions, target.examples, slices)
+            if config.submission is not None:
+                write_submission(config.submission, target.task, predictions, target.examples)
         return folder.finish(metrics, {"predictions": file}, run.run_id, time.monotonic() - started)
 
 
-def answers_of(model: ModelFolder, examples: Examples, max_length: int) -> np.ndarray:
+def _check(config: EvaluateConfig, target: Target) -> None:
+    if not target.labelled and (config.submission is None or config.against is not None):
+        raise ConfigError(
+            f"split {config.split!r} of {target.task.name} has no labels, so nothing can be scored",
+            "give --submission DIR for the file that the server scores, or choose --split dev",
+        )
+    if config.submission is not None and config.submission.exists() and not config.submission.is_dir():
+        raise ConfigError(f"{config.submission} is a file, expected a folder", "choose another --submission")
+
+
+def predict_task(model: ModelFolder, task: Task, examples: Examples, max_length: int | None = None) -> Predictions:
+    """What a model says of the examples, classes in the order of the task, whatever the model's own is."""
+    length = max_length or task.max_length
+    if task.kind == "span":
+        said = predict_span_task(model, examples, length)
+        return replace(said, threshold=float("inf")) if task.name in ALWAYS_ANSWERED else said
+    outputs = answers_of(model, examples, length)
+    if task.kind == "classification" and set(model.labels) == set(task.labels):
+        outputs = outputs[:, [model.labels.index(label) for label in task.labels]]
+    return Predictions(outputs=outputs)
+
+
+def answers_of(model: ModelFolder, examples: Examples, max_length: int) -> Array:
     """Outputs of a model folder, (examples, classes or 1), by whatever runtime the folder is for."""
     encoded = model.encode(examples, max_length)
     runtime = open_runtime(model.path, int(describe_machine()["threads"]))
     return answer(runtime, encoded.encoded, encoded.pad_token_id)
 
 
-def scores(task: Task, logits: np.ndarray, examples: Examples, seed: int) -> dict[str, Any]:
+def scores(task: Task, outputs: np.ndarray, examples: Examples, seed: int) -> dict[str, Any]:
     """All metrics of the task, the main one as `score`, and their 95 % intervals."""
-    if examples.labels is None:
-        raise ConfigError("the split has no labels, so nothing can be scored")
-    found: dict[str, Any] = dict(compute(task.kind, task.metrics, logits, examples.labels))
-    intervals = {name: list(bootstrap_interval(name, logits, examples.labels, seed)) for name in task.metrics}
-    return {"score": found[task.main_metric], **found, "intervals": intervals}
+    return score(task, Predictions(outputs=outputs), examples, seed)
 
 
-def save_predictions(path: Path, task: Task, logits: np.ndarray, examples: Examples) -> None:
-    """Write one row an example, so that every figure can be recomputed without the model."""
-    columns: dict[str, Any] = {"id": np.arange(len(examples))}
-    if task.kind == "classification":
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-        names = np.asarray(task.labels)
-        columns["prediction"] = names[logits.argmax(axis=1)]
-        columns["probabilities"] = list(probabilities.astype(np.float32))
-        columns["gold"] = names[examples.labels]
-    else:
-        columns["prediction"] = logits[:, 0]
-        columns["gold"] = examples.labels
-    with replacing_file(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+def _source(given: str | Path, target: Target) -> ModelFolder | Predictions:
+    """The predictions of a file, or a model that answers the task: checked before anything is written."""
+    if isinstance(given, Path) or Path(given).is_file():
+        reader = read_predictions if Path(given).suffix.lower() == ".parquet" else read_submission
+        return reader(Path(given), target.task, target.examples)
+    model = ModelFolder.of_any(given)
+    model.require_answers(target.task)
+    return model
+
+
+def _predicted(source: ModelFolder | Predictions, target: Target, config: EvaluateConfig) -> Predictions:
+    if isinstance(source, Predictions):
+        return source
+    return predict_task(source, target.task, target.examples, config.max_length)

@@ -30,7 +30,8 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
 
     Returns:
         Metrics: `maximum_point`, `candidates` (with parameters, latency_ms, error, error_interval, w), `chosen`,
-        `tied`, `front`; files: `architecture.json` and the folder `student` (inherited, not yet distilled).
+        `tied`, `front`, `imitated_layers` (of the teacher, from 1, for each layer of the student); files:
+        `architecture.json` and the folder `student` (inherited, not yet distilled).
 
     Raises:
         UserError: Data, teacher, space or output folder that cannot be used.
@@ -52,7 +53,10 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
             chosen = extraction.trials[extraction.chosen].candidate
             workshop.save_student(chosen, folder.path / "student")
             write_json(folder.path / "architecture.json", chosen.to_json())
-            metrics = _metrics(extraction, maximum_point) | {"error_name": _error_name(config.error, data.task.kind)}
+            metrics = _metrics(extraction, maximum_point) | {
+                "error_name": _error_name(config.error, data.task.kind),
+                "imitated_layers": list(workshop.imitated_layers(chosen)),
+            }
             _record_trials(session, run, metrics)
             artifacts = {
                 "architecture": folder.path / "architecture.json",

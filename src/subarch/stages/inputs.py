@@ -13,7 +13,15 @@ from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.families import family_of
-from subarch.arch.pretrained import has_head, load_classifier, load_tokenizer, read_config, resolve
+from subarch.arch.pretrained import (
+    has_head,
+    load_classifier,
+    load_span_model,
+    load_tokenizer,
+    read_config,
+    resolve,
+    weight_names,
+)
 from subarch.deploy.runtime import ONNX_FILE
 from subarch.errors import ConfigError, ModelError
 from subarch.tasks.base import Examples, Task, TaskData
@@ -21,6 +29,19 @@ from subarch.tasks.custom import load_files
 from subarch.tasks.encode import encode
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
+
+SPAN_HEAD = "qa_outputs.weight"
+"""The parameter that makes a model answer with spans; all families call it so."""
+
+_PROBLEM_TYPES = {
+    "classification": "single_label_classification",
+    "regression": "regression",
+    "choice": "multi_label_classification",
+}
+"""What config.json calls them. The one output of a choice says yes or no to its row: `transformers` calls that
+multi-label, and takes single-label for two outputs or more."""
+_ANSWERS = {"regression": "one real-valued output", "choice": "one output a choice", "span": "spans"}
+_HINT = "fine-tune it on the task first"
 
 DATA_SEED = 0
 """The split never depends on a run's seed, so that seeds are compared on the same data."""
@@ -48,29 +69,37 @@ class DataConfig:
     """What the label is, where it cannot be guessed."""
     data_dir: Path | None = None
     """Folder of official files; SUBARCH_DATA by default, else the Hub."""
+    casting: Literal["standard", "paper"] = "standard"
+    """How a built-in task is put to the model, where Bort's paper did it in another way."""
 
     def __post_init__(self) -> None:
         if (self.task is None) == (self.train is None):
             given = "both" if self.task else "neither"
             raise ConfigError(f"got {given} of --task and --train, expected one of them", "see subarch --help")
+        if self.task is None and self.casting != "standard":
+            raise ConfigError(f"--casting is {self.casting}, but only a built-in task has one", "leave it out")
 
 
-def load_data(config: DataConfig) -> TaskData:
+def load_data(config: DataConfig, keep: tuple[str, ...] = ()) -> TaskData:
     """Read the three splits.
+
+    Args:
+        config: Which data.
+        keep: Further columns of files that `Examples.columns` shall have.
 
     Raises:
         DataError: Data that cannot be used; the message names file, line and remedy.
     """
     files = [path for path in (config.train, config.valid, config.test) if path is not None]
     stamps = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.is_file())
-    return _load(config, stamps)
+    return _load(config, keep, stamps)
 
 
 @lru_cache(maxsize=2)
-def _load(config: DataConfig, stamps: tuple[tuple[int, int], ...]) -> TaskData:
+def _load(config: DataConfig, keep: tuple[str, ...], stamps: tuple[tuple[int, int], ...]) -> TaskData:
     """The stages of one command read the same data: once, unless a file changed in between."""
     if config.task is not None:
-        return load_task(config.task, data_dir=config.data_dir, seed=DATA_SEED)
+        return load_task(config.task, data_dir=config.data_dir, seed=DATA_SEED, casting=config.casting)
     assert config.train is not None
     return load_files(
         config.train,
@@ -80,6 +109,7 @@ def _load(config: DataConfig, stamps: tuple[tuple[int, int], ...]) -> TaskData:
         text_pair=config.text_pair,
         label=config.label,
         kind=config.kind,
+        keep=keep,
         seed=DATA_SEED,
     )
 
@@ -126,21 +156,25 @@ class ModelFolder:
         return EncodedData(encoded=encode(self.tokenizer, examples, limit), pad_token_id=self.pad_token_id)
 
     def answers(self, task: Task) -> bool:
-        """Whether it has a trained head for the labels of `task`."""
-        if not self._has_head:
+        """Whether it has a trained head for `task`."""
+        if task.kind == "span":
+            return self._has_span_head
+        if not self._has_head or len(self.labels) != task.num_outputs:
             return False
-        return len(self.labels) == task.num_outputs and (
-            task.kind == "regression" or self._generic or set(self.labels) == set(task.labels)
-        )
+        if task.kind == "classification":
+            return self._generic or set(self.labels) == set(task.labels)
+        return self.config.get("problem_type") in (None, _PROBLEM_TYPES[task.kind])
 
     def classifier(self, task: Task) -> PreTrainedModel:
         """The model with a head for `task`: its own, or a fresh one drawn from torch's generator.
 
-        A head for other labels is no head for this task, even where their number is the same.
+        A head for other labels is no head for this task, even where their number is the same. Of spans it is a
+        question-answering model.
         """
+        if task.kind == "span":
+            return load_span_model(self.path)
         names = dict(enumerate(task.labels)) if task.labels else {0: task.label}
-        kind = "regression" if task.kind == "regression" else "single_label_classification"
-        model = load_classifier(self.path, id2label=names, problem_type=kind)
+        model = load_classifier(self.path, id2label=names, problem_type=_PROBLEM_TYPES[task.kind])
         if self._has_head and not self.answers(task):
             head = model.get_submodule(family_of(self.architecture.family).classifier)
             with torch.no_grad():
@@ -159,17 +193,27 @@ class ModelFolder:
         return (self.path / ONNX_FILE).exists() or has_head(self.path)
 
     @property
+    def _has_span_head(self) -> bool:
+        return not (self.path / ONNX_FILE).exists() and SPAN_HEAD in weight_names(self.path)
+
+    @property
     def _generic(self) -> bool:
         return all(label == f"LABEL_{index}" for index, label in enumerate(self.labels))
 
     def require_answers(self, task: Task) -> None:
         """Raise ModelError unless `answers`."""
         if not self.answers(task):
-            expected = ", ".join(task.labels) or "one real-valued output"
-            found = ", ".join(self.labels) if self._has_head else "no trained head"
-            raise ModelError(
-                f"{self.path} has {found}, expected a model for {expected}", "fine-tune it on the task first"
-            )
+            expected = _ANSWERS.get(task.kind) or ", ".join(task.labels)
+            raise ModelError(f"{self.path} has {self._found}, expected a model for {expected}", _HINT)
+
+    @property
+    def _found(self) -> str:
+        if self._has_span_head:
+            return "a head for spans"
+        if not self._has_head:
+            return "no trained head"
+        kind = f" ({self.config['problem_type']})" if len(self.labels) == 1 and self.config.get("problem_type") else ""
+        return ", ".join(self.labels) + kind
 
 
 def aligned(data: TaskData, model: ModelFolder) -> TaskData:

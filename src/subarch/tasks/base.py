@@ -61,6 +61,8 @@ class Task:
     label: str
     casting: str = "standard"
     """Which of the ways to put the task to a model; "paper" is that of Bort, where it differs."""
+    max_length: int = 128
+    """Longest input in tokens, where the user names none."""
     metrics: tuple[str, ...]
     """Names in `scoring.METRICS`."""
     main_metric: str
@@ -77,8 +79,8 @@ class Task:
 
     @property
     def num_outputs(self) -> int:
-        """Width of the model's head: a logit for each class, or one score."""
-        return len(self.labels) or 1
+        """Width of the model's head: a logit for each class, one score, or start and end of a span."""
+        return 2 if self.kind == "span" else len(self.labels) or 1
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class ColumnNames(TypedDict, total=False):
     text: str | None
     text_pair: str | None
     label: str | None
+    keep: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,8 @@ class Columns:
     text: str | None = None
     text_pair: str | None = None
     label: str | None = None
+    keep: tuple[str, ...] = ()
+    """Further columns that go with the examples: scores are given by their values."""
 
 
 def find_columns(table: Table, given: Columns) -> tuple[str, str | None, str]:
@@ -80,15 +83,7 @@ def find_columns(table: Table, given: Columns) -> tuple[str, str | None, str]:
     Raises:
         DataError: A given column is not there, or the columns cannot be told apart safely.
     """
-    named = {"--text": given.text, "--text-pair": given.text_pair, "--label": given.label}
-    for flag, column in named.items():
-        if column is not None and column not in table.columns:
-            raise DataError(f"{table.path} has no column {column!r} ({flag})", did_you_mean(column, table.columns))
-    taken = [column for column in named.values() if column is not None]
-    if len(set(taken)) < len(taken):
-        raise ConfigError(f"one column given twice: {', '.join(taken)}, expected different ones")
-    if given.text is None and given.text_pair is not None:
-        raise ConfigError("--text-pair without --text, expected both")
+    taken = _given(table, given)
     free = [column for column in table.columns if column not in taken]
     label = given.label or _one_of(LABEL_NAMES, free)
     free = [column for column in free if column != label]
@@ -108,6 +103,20 @@ def find_columns(table: Table, given: Columns) -> tuple[str, str | None, str]:
             "name them: --text COLUMN --label COLUMN, and --text-pair COLUMN for pairs",
         )
     return text, pair, label
+
+
+def _given(table: Table, given: Columns) -> list[str]:
+    """The columns that were given for text, pair and label, each of them there and none twice."""
+    named = [("--text", given.text), ("--text-pair", given.text_pair), ("--label", given.label)]
+    for flag, column in [*named, *(("--slice", column) for column in given.keep)]:
+        if column is not None and column not in table.columns:
+            raise DataError(f"{table.path} has no column {column!r} ({flag})", did_you_mean(column, table.columns))
+    taken = [column for _, column in named if column is not None]
+    if len(set(taken)) < len(taken):
+        raise ConfigError(f"one column given twice: {', '.join(taken)}, expected different ones")
+    if given.text is None and given.text_pair is not None:
+        raise ConfigError("--text-pair without --text, expected both")
+    return taken
 
 
 def guess_kind(labels: list[Any], column: str) -> Kind:

@@ -31,6 +31,7 @@ class _Rows:
     texts: list[str]
     pairs: list[str] | None
     labels: list[Any]
+    kept: dict[str, list[Any]]
 
 
 def load_files(
@@ -53,7 +54,8 @@ def load_files(
         test: Reports.
         kind: Guessed from the labels where that is safe.
         seed: Of the split.
-        columns: Names of the columns `text`, `text_pair` and `label`; guessed where that is safe.
+        columns: Names of the columns `text`, `text_pair` and `label`; guessed where that is safe. Those
+            in `keep` become `Examples.columns`.
 
     Raises:
         DataError: A file, column, row or label that cannot be used; the message names the line.
@@ -61,7 +63,7 @@ def load_files(
     given = Columns(**columns)
     table = read_table(Path(train))
     text, pair, label = find_columns(table, given)
-    exact = Columns(text=text, text_pair=pair, label=label)
+    exact = Columns(text=text, text_pair=pair, label=label, keep=given.keep)
     tables = [table] + [read_table(Path(path)) for path in (valid, test) if path is not None]
     rows = [_rows(each, exact) for each in tables]
     known_kind: Kind = kind or guess_kind(rows[0].labels, label)
@@ -87,8 +89,31 @@ def load_files(
     return TaskData(task, parts["train"], parts["validation"], parts["test"], (*notes, *split_notes))
 
 
+def load_split(path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+    """Read further examples of a task from a file whose columns have the task's own names.
+
+    Args:
+        path: A .csv, .tsv, .jsonl or .parquet file. Classes are written by name, or by number from 0 where no class
+            is named so.
+        task: Of classes or numbers, one example a row.
+        keep: Further columns that become `Examples.columns`.
+
+    Raises:
+        DataError: A file, column, row or label that cannot be used; the message names the line.
+    """
+    if task.kind not in ("classification", "regression"):
+        raise DataError(f"{path} for {task.name}, a {task.kind}, expected its official format", "give --split a name")
+    table = read_table(path)
+    rows = _rows(table, Columns(text=task.text, text_pair=task.text_pair, label=task.label, keep=keep))
+    if task.kind == "regression":
+        return _with_labels(rows, _scores)
+    numbered = not set(task.labels) & {_class_name(label) for label in rows.labels}
+    names = tuple(str(number) for number in range(len(task.labels))) if numbered else task.labels
+    return _with_labels(rows, lambda each: _class_indices(each, names))
+
+
 def _rows(table: Table, columns: Columns) -> _Rows:
-    for column in (columns.text, columns.text_pair, columns.label):
+    for column in (columns.text, columns.text_pair, columns.label, *columns.keep):
         if column is not None and column not in table.columns:
             raise DataError(
                 f"{table.path} has no column {column!r} as train has, but {', '.join(table.columns)}",
@@ -105,7 +130,7 @@ def _rows(table: Table, columns: Columns) -> _Rows:
             )
         if isinstance(label, list | dict):
             raise DataError(f"{table.place(row)}: label is {repr(label)[:40]}, expected a word or a number")
-    return _Rows(table, texts, pairs, labels)
+    return _Rows(table, texts, pairs, labels, {name: table.columns[name] for name in columns.keep})
 
 
 def _texts(table: Table, column: str) -> list[str]:
@@ -159,7 +184,7 @@ def _scores(rows: _Rows) -> Array:
 
 
 def _with_labels(rows: _Rows, label: Callable[[_Rows], Array]) -> Examples:
-    return Examples(rows.texts, rows.pairs, label(rows))
+    return Examples(rows.texts, rows.pairs, label(rows), columns=rows.kept)
 
 
 def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> tuple[dict[str, Examples], list[str]]:

@@ -1,7 +1,8 @@
 """The GLUE tasks (Wang et al. 2019), from the official files or from the Hub.
 
 The labels of the official test sets were never published, so the official dev set reports (`test`), and a
-part of train selects (`validation`). SST-2 trains on phrases of its sentences: there a score on validation,
+part of train selects (`validation`). The test sets can be predicted and submitted; so can AX, the diagnostic set, whose
+labels are hidden too, by a model of MNLI. SST-2 trains on phrases of its sentences: there a score on validation,
 which is made of phrases too, does not compare with one on test, made of whole sentences.
 
 Main metrics: of MRPC F1, of QQP accuracy, of STS-B Pearson's correlation, as in the released code of Bort.
@@ -9,19 +10,15 @@ Main metrics: of MRPC F1, of QQP accuracy, of STS-B Pearson's correlation, as in
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from subarch.errors import DataError
-from subarch.tasks.base import Array, Examples, Source, Task, TaskData
+from subarch.errors import DataError, did_you_mean
+from subarch.tasks.base import Examples, Source, Task, TaskData
+from subarch.tasks.glue_files import Part, read_hub, read_part
+from subarch.tasks.official import load_hub
 from subarch.tasks.splits import carve, validation_size, without
-from subarch.tasks.tables import read_text, unquoted
-
-log = logging.getLogger(__name__)
 
 ENTAILMENT = ("entailment", "not_entailment")
 
@@ -134,7 +131,43 @@ _TASKS = (
 )
 
 GLUE: dict[str, Task] = {task.name: task for task in _TASKS}
-"""The rows; the first metric of each is its main one. Labels are in the order of the Hub's indices."""
+"""The rows that have training data; the first metric of each is its main one. Labels are in the order of the Hub's
+indices."""
+
+GLUE_EVALUATION: dict[str, Task] = {
+    "mnli_mismatched": replace(GLUE["mnli"], name="mnli_mismatched"),
+    "ax": replace(GLUE["mnli"], name="ax", metrics=("matthews_correlation",), main_metric="matthews_correlation"),
+}
+"""Sets for a model of MNLI, without training data."""
+
+
+def _test(file: str, rows: int, columns: tuple[int, ...], **more: Any) -> Part:
+    return Part(files=(file,), rows=rows, columns=columns, **{"hub_split": "test"} | more)
+
+
+_PARTS: dict[str, dict[str, Part]] = {
+    "cola": {"test": _test("test.tsv", 1063, (1,))},
+    "sst2": {"test": _test("test.tsv", 1821, (1,))},
+    "mrpc": {"test": _test("test.tsv", 1725, (3, 4))},
+    "stsb": {"test": _test("test.tsv", 1379, (7, 8))},
+    "qqp": {"test": _test("test.tsv", 390965, (1, 2))},
+    "mnli": {
+        "test": _test("test_matched.tsv", 9796, (8, 9), hub_split="test_matched"),
+        "test_mismatched": _test("test_mismatched.tsv", 9847, (8, 9), hub_split="test_mismatched"),
+        "dev_mismatched": _test(
+            "dev_mismatched.tsv", 9832, (8, 9, 15), labelled=True, hub_split="validation_mismatched"
+        ),
+    },
+    "qnli": {"test": _test("test.tsv", 5463, (1, 2))},
+    "rte": {"test": _test("test.tsv", 3000, (1, 2))},
+    "wnli": {"test": _test("test.tsv", 146, (1, 2))},
+    "ax": {"test": _test("diagnostic.tsv", 1104, (1, 2), folder="diagnostic", hub_config="ax")},
+}
+"""What else there is of each task than its train and dev sets."""
+_PARTS["mnli_mismatched"] = {
+    "test": _PARTS["mnli"]["test_mismatched"],
+    "dev": _PARTS["mnli"]["dev_mismatched"],
+}
 
 
 def load_glue(task: Task, *, data_dir: Path | None, seed: int = 0) -> TaskData:
@@ -148,13 +181,12 @@ def load_glue(task: Task, *, data_dir: Path | None, seed: int = 0) -> TaskData:
     Raises:
         DataError: A file is missing or is not of the official layout, or the Hub is out of reach.
     """
-    source = task.source
-    if source is None:
-        raise ValueError(f"{task.name} has no source")
+    source = _source_of(task)
+    notes: list[str] = []
+    loaded = None if data_dir is not None else load_hub(source.hub_id, source.hub_config)
+    train, test = (_read(task, _part(task, split), data_dir, loaded, notes) for split in ("train", "dev"))
     if data_dir is None:
-        train, test, notes = _from_hub(task, source)
-    else:
-        train, test, notes = _from_files(task, source, Path(data_dir))
+        notes.insert(0, f"read from the Hub: {source.hub_id} ({source.hub_config})")
     known = set(test.text_keys())
     kept = without(train, known)
     if len(kept) < len(train):
@@ -164,98 +196,46 @@ def load_glue(task: Task, *, data_dir: Path | None, seed: int = 0) -> TaskData:
     return TaskData(task, rest, validation, test, tuple(notes))
 
 
-def _from_files(task: Task, source: Source, data_dir: Path) -> tuple[Examples, Examples, list[str]]:
-    notes: list[str] = []
-    parts = []
-    for names, rows, columns in (
-        (source.train_files, source.train_rows, source.columns),
-        (source.test_files, source.test_rows, source.test_columns or source.columns),
-    ):
-        path = _find(source.folder, names, data_dir)
-        examples, skipped = _read(path, task, source, columns)
-        if skipped:
-            notes.append(f"{path.name}: {skipped} malformed rows skipped")
-        if path.name != names[0]:
-            notes.append(f"sample file {path.name} stands in for the official {names[0]}: scores do not compare")
-        elif len(examples) + skipped != rows:
-            log.warning("%s has %d rows, the official file has %d", path, len(examples) + skipped, rows)
-            notes.append(f"{path.name} has {len(examples) + skipped} rows, the official file has {rows}")
-        parts.append(examples)
-    return parts[0], parts[1], notes
+def load_glue_test(task: Task, *, data_dir: Path | None, split: str) -> Examples:
+    """The split "dev" or "test" of a task, of MNLI also "dev_mismatched" and "test_mismatched".
+
+    Test sets have no labels. A count of rows that is not the official one is warned of.
+
+    Args:
+        task: A row of `GLUE` or `GLUE_EVALUATION`.
+        data_dir: As of `load_glue`.
+        split: Its name.
+    """
+    source, part = _source_of(task), _part(task, split)
+    loaded = None if data_dir is not None else load_hub(source.hub_id, part.hub_config or source.hub_config)
+    return _read(task, part, data_dir, loaded, [])
 
 
-def _find(folder: str, names: tuple[str, ...], data_dir: Path) -> Path:
-    homes = (data_dir / "GLUE" / folder, data_dir / "glue_data" / folder, data_dir / folder)
-    for name in names:
-        for home in homes:
-            if (home / name).is_file():
-                return home / name
-    home = next((home for home in homes if home.is_dir()), homes[0])
-    raise DataError(
-        f"{home / names[0]} is missing, expected the official file",
-        "put it there, choose another --data-dir (or SUBARCH_DATA), or leave both out to read the Hub",
-    )
+def _read(task: Task, part: Part, data_dir: Path | None, loaded: Any, notes: list[str]) -> Examples:
+    if data_dir is None:
+        return read_hub(loaded, task, part)
+    return read_part(task, part, Path(data_dir), notes)
 
 
-def _read(path: Path, task: Task, source: Source, columns: tuple[int, ...]) -> tuple[Examples, int]:
-    """The examples of a file, and how many rows were skipped because they have too few fields or no label."""
-    rows: list[list[str]] = []
-    raw_labels: list[str] = []
-    skipped = 0
-    for fields in _fields(path, source):
-        picked = [fields[column] if column < len(fields) else "" for column in columns]
-        if picked[-1] and (picked[-1] in source.values or not source.values):
-            rows.append(picked[:-1])
-            raw_labels.append(picked[-1])
-        else:
-            skipped += 1
-    if skipped > max(10, len(rows) // 100):
-        raise DataError(
-            f"{path}: {skipped} of {len(rows) + skipped} rows have no known label in column "
-            f"{columns[-1] + 1}, expected {' or '.join(source.values) or 'a number'}",
-            "use the official file of this name",
+def _part(task: Task, split: str) -> Part:
+    source, more = _source_of(task), _PARTS[task.name]
+    if split in more:
+        return more[split]
+    if task.name in GLUE and split in ("train", "dev"):
+        train = split == "train"
+        return Part(
+            files=source.train_files if train else source.test_files,
+            rows=source.train_rows if train else source.test_rows,
+            columns=source.columns if train else source.test_columns or source.columns,
+            header=source.header,
+            labelled=True,
+            hub_split="train" if train else source.hub_test_split,
         )
-    pairs = [row[1] for row in rows] if task.text_pair else None
-    return Examples([row[0] for row in rows], pairs, _labels(raw_labels, source, path)), skipped
+    known = ["dev", *more] if task.name in GLUE else list(more)
+    raise DataError(f"{task.name} has no split {split!r}", did_you_mean(split, known))
 
 
-def _fields(path: Path, source: Source) -> Iterator[list[str]]:
-    # Only line feeds end a row: the texts hold other characters that splitlines() takes for line ends.
-    for line in read_text(path).split("\n")[1 if source.header else 0 :]:
-        if line.strip():
-            fields = line.rstrip("\r").split("\t")
-            yield [unquoted(field) for field in fields] if source.quoted else fields
-
-
-def _labels(raw: list[str], source: Source, path: Path) -> Array:
-    if source.values:
-        index = {value: number for number, value in enumerate(source.values)}
-        return np.array([index[value] for value in raw], dtype=np.int64)
-    try:
-        return np.array([float(value) for value in raw], dtype=np.float32)
-    except ValueError as error:
-        raise DataError(f"{path}: a score is not a number: {error}", "use the official file") from error
-
-
-def _from_hub(task: Task, source: Source) -> tuple[Examples, Examples, list[str]]:
-    # Takes seconds to import, and a user with local files never needs it.
-    import datasets
-    from datasets.exceptions import DatasetsError
-
-    try:
-        loaded = datasets.load_dataset(source.hub_id, source.hub_config)
-    except (OSError, DatasetsError) as error:
-        raise DataError(
-            f"cannot read {source.hub_id} ({source.hub_config}) from the Hub: {str(error).splitlines()[0]}",
-            "go online, or give a folder with the official files by --data-dir or SUBARCH_DATA",
-        ) from error
-    dtype = np.int64 if task.kind == "classification" else np.float32
-    parts = [
-        Examples(
-            list(loaded[split][task.text]),
-            list(loaded[split][task.text_pair]) if task.text_pair else None,
-            np.array(loaded[split][task.label], dtype=dtype),
-        )
-        for split in ("train", source.hub_test_split)
-    ]
-    return parts[0], parts[1], [f"read from the Hub: {source.hub_id} ({source.hub_config})"]
+def _source_of(task: Task) -> Source:
+    if task.source is None:
+        raise ValueError(f"{task.name} has no source")
+    return task.source

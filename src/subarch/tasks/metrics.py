@@ -1,10 +1,8 @@
-"""Scores of predictions, and how sure we are of them.
+"""The formulas of the metrics of classes and of numbers; `measures.py` applies them, and knows the others.
 
-A metric is computed from what its bootstrap can resample cheaply: those of a classification from the table of
-(label, predicted class) counts, those of a regression from the two rows of numbers; both along the last axes,
-so that a thousand resamples are one call. Cases that have no value by the formula get one here, without a
-warning: Matthews' coefficient and the correlations are 0 where either side is constant, F1 is 0 where neither
-labels nor predictions hold the positive class.
+Those of a classification take the table of (label, predicted class) counts, those of a regression the two rows of
+numbers; both along the last axes, so that a thousand resamples are one call. Cases that have no value by the formula
+get one here, without a warning: `measures.py` lists them.
 """
 
 from __future__ import annotations
@@ -17,9 +15,6 @@ from scipy.stats import rankdata
 
 from subarch.errors import ConfigError, SubarchError, did_you_mean
 from subarch.tasks.base import Array, Kind
-
-CELLS = 2_000_000
-"""Numbers that a bootstrap holds at once."""
 
 
 @dataclass(frozen=True)
@@ -50,35 +45,8 @@ def compute(kind: Kind, names: Iterable[str], predictions: Array, labels: Array)
         ConfigError: An unknown metric, or one that does not suit the task.
         SubarchError: Predictions that are not finite, or none at all: no score is made up for them.
     """
-    predictions = _checked(predictions, labels)
+    predictions = checked(predictions, labels)
     return {name: _metric(name, kind)(predictions, labels) for name in names}
-
-
-def bootstrap_interval(
-    name: str, predictions: Array, labels: Array, seed: int, resamples: int = 1000
-) -> tuple[float, float]:
-    """95 % percentile interval of one metric over resampled test examples (Efron 1979).
-
-    It tells how the score would move with another test set of this size, not with another training run.
-    """
-    metric = _metric(name)
-    predictions = _checked(predictions, labels)
-    rng = np.random.default_rng(seed)
-    if metric.kind == "classification":
-        table = _counts(predictions, labels)
-        # N draws from N rows fill the cells multinomially: the rows themselves need not be drawn.
-        drawn = rng.multinomial(len(labels), table.ravel() / table.sum(), size=resamples)
-        values = metric.function(drawn.reshape(resamples, *table.shape))
-    else:
-        predicted, true = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
-        chunk = max(1, CELLS // len(true))
-        parts = []
-        for start in range(0, resamples, chunk):
-            rows = rng.integers(len(true), size=(min(chunk, resamples - start), len(true)))
-            parts.append(metric.function(predicted[rows], true[rows]))
-        values = np.concatenate(parts)
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def accuracy(counts: Array) -> Array:
@@ -148,7 +116,12 @@ def _metric(name: str, kind: Kind | None = None) -> Metric:
     return metric
 
 
-def _checked(predictions: Array, labels: Array) -> Array:
+def checked(predictions: Array, labels: Array) -> Array:
+    """Logits (N, C), or scores (N,) of (N, 1), if there is a finite one for each label.
+
+    Raises:
+        SubarchError: Otherwise: no score is made up for them.
+    """
     predictions = np.asarray(predictions)
     if predictions.ndim == 2 and predictions.shape[1] == 1:
         predictions = predictions[:, 0]

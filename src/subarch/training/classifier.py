@@ -1,9 +1,10 @@
-"""Batches, scores and teacher outputs for classifiers and regressors: what the loop is handed."""
+"""Losses, batches, scores and teacher outputs of models with one output row a text: what the loop is handed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,29 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from subarch.storage import replacing_file, storage_errors
-from subarch.tasks.base import Task
+from subarch.tasks.base import Examples, Task
 from subarch.tasks.encode import Encoded, bucketed_batches, pad
-from subarch.tasks.metrics import METRICS, compute
+from subarch.tasks.measures import higher_is_better
+from subarch.tasks.predictions import Predictions
+from subarch.tasks.scoring import main_score
+from subarch.training.choice import grouped_batches
 from subarch.training.loop import Batches
-from subarch.training.losses import Batch, DistillationLoss, Loss, RegressionLoss, task_loss
+from subarch.training.losses import (
+    Batch,
+    ChoiceDivergence,
+    DistillationLoss,
+    Divergence,
+    Loss,
+    OutputDistance,
+    RegressionLoss,
+    choice_loss,
+    task_loss,
+)
 from subarch.training.precision import cast_weights, resolve_precision
 from subarch.training.predict import predict, to_tensors
+
+ECHO = 32
+"""Batches after which they are repeated: far enough that the model has moved on; ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +62,24 @@ class TeacherOutputs:
     teacher: PreTrainedModel
     data: EncodedData
     path: Path
-    """File of the logits; the last hidden layer goes beside it."""
-    with_hidden: bool = False
-    """Whether the last hidden layer is kept too: 2 bytes per token and dimension."""
+    """File of the logits; the hidden layers go beside it."""
+    hidden_layers: tuple[int, ...] = ()
+    """Hidden layers that are kept too, as `output_hidden_states` numbers them (-1 the last): 2 bytes per token, layer
+    and dimension."""
     values: np.ndarray = field(init=False)
     """Shape (examples, classes or 1); NaN where not computed yet."""
     hidden: np.ndarray | None = field(init=False, default=None)
-    """Shape (tokens, hidden_size), float16, mapped from disk; in the order of the encoded tokens."""
+    """Shape (tokens, layers, hidden_size), float16, mapped from disk; in the order of the encoded tokens."""
 
     def __post_init__(self) -> None:
-        device = next(self.teacher.parameters()).device
+        device = PartialState().device
+        self.teacher.to(device)
         cast_weights(self.teacher, resolve_precision("auto", device)).eval()
         shape = (len(self.data.encoded), int(self.teacher.config.num_labels))
         self.values = np.full(shape, np.nan, dtype=np.float32)
-        if self.with_hidden:
-            size = (len(self.data.encoded.input_ids), int(self.teacher.config.hidden_size))
+        if self.hidden_layers:
+            width = int(self.teacher.config.hidden_size)
+            size = (len(self.data.encoded.input_ids), len(self.hidden_layers), width)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             known = self._hidden_path.exists() and self.path.exists()
             with storage_errors(self._hidden_path):
@@ -71,14 +91,15 @@ class TeacherOutputs:
 
     @torch.no_grad()  # not inference_mode: its tensors cannot take part in the student's backward pass
     def __call__(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """`teacher_logits` (batch, classes or 1) of these examples, and with hidden layers `teacher_hidden`."""
+        """`teacher_logits` (batch, classes or 1); with hidden layers also `teacher_hidden` (batch, length, layers,
+        width)."""
         fresh = indices[np.isnan(self.values[indices, 0])]
         if len(fresh):
             self._compute(fresh)
         found = {"teacher_logits": torch.from_numpy(self.values[indices])}
         if self.hidden is not None:
             offsets, lengths = self.data.encoded.offsets, self.data.encoded.lengths[indices]
-            padded = np.zeros((len(indices), int(lengths.max()), self.hidden.shape[1]), dtype=np.float16)
+            padded = np.zeros((len(indices), int(lengths.max()), *self.hidden.shape[1:]), dtype=np.float16)
             for row, (index, length) in enumerate(zip(indices, lengths, strict=True)):
                 padded[row, :length] = self.hidden[offsets[index] : offsets[index] + length]
             found["teacher_hidden"] = torch.from_numpy(padded)
@@ -92,10 +113,11 @@ class TeacherOutputs:
         output = self.teacher(**moved, output_hidden_states=self.hidden is not None)
         self.values[indices] = output.logits.float().cpu().numpy()
         if self.hidden is not None:
-            last = output.hidden_states[-1].half().cpu().numpy()
+            wanted = [output.hidden_states[layer] for layer in self.hidden_layers]
+            kept = torch.stack(wanted, dim=2).half().cpu().numpy()
             offsets, lengths = self.data.encoded.offsets, self.data.encoded.lengths
             for row, index in enumerate(indices):
-                self.hidden[offsets[index] : offsets[index + 1]] = last[row, : lengths[index]]
+                self.hidden[offsets[index] : offsets[index + 1]] = kept[row, : lengths[index]]
 
     def save(self) -> None:
         """Write what is known so far; the hidden layers first, since the logits say which of them are known."""
@@ -115,64 +137,86 @@ def training_batches(
     batch_size: int,
     seed: int,
     teacher: Callable[[np.ndarray], Batch] | None = None,
+    groups: np.ndarray | None = None,
+    repeats: int = 1,
 ) -> Batches:
-    """Length-bucketed batches, the same for the same seed; with the teacher's outputs if there is one."""
+    """Length-bucketed batches, the same for the same seed; with the teacher's outputs if there is one.
+
+    Args:
+        data: The training split.
+        batch_size: Rows of a batch and process.
+        seed: Of the order.
+        teacher: Gives what else the batch of these rows holds.
+        groups: (N,) ascending; rows of one group then share a batch, which numbers them in `groups`.
+        repeats: How often a batch comes soon after it first came; so many epochs then show all data so often.
+    """
     state = PartialState()
 
     def indices_of(number: int) -> list[np.ndarray]:
-        return bucketed_batches(
-            data.encoded.lengths,
-            batch_size=batch_size,
-            seed=seed,
-            epoch=number,
-            rank=state.process_index,
-            world_size=state.num_processes,
-        )
+        lengths = data.encoded.lengths
+        share = {"rank": state.process_index, "world_size": state.num_processes}
+        if groups is not None:
+            return grouped_batches(lengths, groups, batch_size=batch_size, seeds=(seed, number), **share)
+        return bucketed_batches(lengths, batch_size=batch_size, seed=seed, epoch=number, **share)
+
+    def make(indices: np.ndarray) -> Batch:
+        batch = dict(data.batch(indices))
+        if groups is not None:
+            batch["groups"] = torch.from_numpy(np.unique(groups[indices], return_inverse=True)[1].astype(np.int64))
+        return batch if teacher is None else {**batch, **teacher(indices)}
 
     def epoch(number: int) -> Iterator[Callable[[], Batch]]:
-        for indices in indices_of(number):
-            yield lambda indices=indices: _with_teacher(data, indices, teacher)  # type: ignore[misc]
+        for indices in _echoed(indices_of(number // repeats), repeats, number % repeats):
+            yield partial(make, indices)
 
     return Batches(len(indices_of(0)), epoch)
 
 
-def _with_teacher(data: EncodedData, indices: np.ndarray, teacher: Callable[[np.ndarray], Batch] | None) -> Batch:
-    batch = dict(data.batch(indices))
-    if teacher is not None:
-        batch |= teacher(indices)
-    return batch
+def _echoed(batches: list[np.ndarray], repeats: int, part: int) -> Iterator[np.ndarray]:
+    """Every `repeats`-th stretch of batches from `part` on, each played so often (data echoing, arXiv 1907.05550)."""
+    for start in range(part * ECHO, len(batches), repeats * ECHO):
+        for _ in range(repeats):
+            yield from batches[start : start + ECHO]
 
 
-def scorer(task: Task, data: EncodedData) -> Callable[[nn.Module], float]:
-    """The task's main metric on a split, as a number where higher is better."""
-    sign = 1.0 if METRICS[task.main_metric].higher_is_better else -1.0
+def scorer(task: Task, data: EncodedData, examples: Examples) -> Callable[[nn.Module], float]:
+    """The task's main metric on a split, as a number where higher is better.
+
+    Args:
+        task: What is asked.
+        data: The split as the model sees it.
+        examples: The same split with labels, groups and columns.
+    """
+
+    sign = 1.0 if higher_is_better(task.main_metric) else -1.0
 
     def score(model: nn.Module) -> float:
-        logits = predict(model, data.encoded, data.pad_token_id)
-        assert data.encoded.labels is not None
-        return sign * compute(task.kind, (task.main_metric,), logits, data.encoded.labels)[task.main_metric]
+        outputs = predict(model, data.encoded, data.pad_token_id)
+        return sign * main_score(task, Predictions(outputs), examples)
 
     return score
 
 
 def loss_for(task: Task, labels: np.ndarray) -> Loss:
     """The task's own loss."""
-    variance = _variance(task, labels)
-    return task_loss if variance is None else RegressionLoss(variance=variance)
+    if task.kind == "choice":
+        return choice_loss
+    return RegressionLoss(variance=_variance(labels)) if task.kind == "regression" else task_loss
 
 
 def distillation_loss_for(
     task: Task, labels: np.ndarray, *, weight: float = 1.0, temperature: float = 1.0, hidden_weight: float = 0.0
 ) -> Loss:
     """The distillation loss that contains the task's own."""
+    imitation: Loss = Divergence(temperature=temperature)
+    if task.kind == "choice":
+        imitation = ChoiceDivergence(temperature=temperature)
+    elif task.kind == "regression":
+        imitation = OutputDistance(variance=_variance(labels))
     return DistillationLoss(
-        task=loss_for(task, labels),
-        regression_variance=_variance(task, labels),
-        weight=weight,
-        temperature=temperature,
-        hidden_weight=hidden_weight,
+        task=loss_for(task, labels), imitation=imitation, weight=weight, hidden_weight=hidden_weight
     )
 
 
-def _variance(task: Task, labels: np.ndarray) -> float | None:
-    return float(np.var(labels)) or 1.0 if task.kind == "regression" else None
+def _variance(labels: np.ndarray) -> float:
+    return float(np.var(labels)) or 1.0

@@ -14,12 +14,16 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from subarch.errors import BudgetError, ConfigError, InterruptedRun
+from subarch.errors import BudgetError, ConfigError, DataError, InterruptedRun
 from subarch.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from subarch.training.losses import Batch, Loss, require_finite
-from subarch.training.precision import MasterWeights, Precision, cast_weights, resolve_precision
+from subarch.training.precision import MasterWeights, Precision, autocast, cast_weights, resolve_precision
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""What of a batch the model reads; everything else in it is for the loss."""
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -88,9 +92,14 @@ class Batches:
     """The data side of training: `epoch(n)` gives the batches of epoch n, the same ones whenever it is asked.
 
     Each batch comes as a function that makes it, so that skipping to where a killed run was costs nothing.
+
+    Raises:
+        DataError: `count` is 0: an epoch without batches would never end.
     """
 
     def __init__(self, count: int, epoch: Callable[[int], Iterator[Callable[[], Batch]]]) -> None:
+        if count < 1:
+            raise DataError(f"{count} batches to train on, expected at least one", "give it training rows")
         self.count = count
         self.epoch = epoch
 
@@ -107,7 +116,7 @@ def train(
     """Train `model` in place and leave the best weights in it (the last ones without `evaluate`).
 
     Args:
-        model: A transformers model whose forward takes the batch's arrays and returns `.logits`.
+        model: A transformers model whose forward takes those of `INPUTS` that the batch has, and returns `.logits`.
         batches: Its epochs must be deterministic, since a resumed run skips to where it was.
         loss: Takes the logits and the batch.
         config: How to train.
@@ -139,7 +148,7 @@ class _Run:
         context: LoopContext,
         evaluate: Callable[[nn.Module], float] | None,
     ) -> None:
-        self.accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+        self.accelerator = Accelerator(mixed_precision="no")
         self.raw_model = model.to(self.accelerator.device)
         self.dtype = resolve_precision(config.precision, self.accelerator.device)
         fp32_weights = {name: p.detach().clone() for name, p in self.raw_model.named_parameters()}
@@ -155,6 +164,7 @@ class _Run:
         self.best: dict[str, Tensor] | None = None
         if context.checkpoint and (found := load_checkpoint(context.checkpoint, self.masters)):
             self.state, self.best = found
+        self.seconds = None if context.seconds is None else self._of_main(context.seconds)
         self.clock = time.monotonic() - self.state.seconds
         self.last_save, self.save_cost = time.monotonic(), 0.0
 
@@ -162,10 +172,15 @@ class _Run:
     def progress(self) -> float:
         """How far training is, in [0, 1]."""
         done = self.state.step / self.total_steps
-        limit = self.context.seconds
-        if self.config.max_steps is None and limit is not None:
-            done = max(done, self.state.seconds / limit) if limit > 0 else 1.0
+        if self.config.max_steps is None and self.seconds is not None:
+            done = max(done, self.state.seconds / self.seconds) if self.seconds > 0 else 1.0
         return min(1.0, done)
+
+    def _of_main(self, value: float) -> float:
+        """The value that the main process has: where each decided by its own clock, one would wait for another."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(broadcast(torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)))
 
     def batches_to_come(self) -> Iterator[Batch]:
         """Epoch after epoch, the batches that were not seen yet, until training is finished."""
@@ -184,19 +199,20 @@ class _Run:
         self.model.train()
         torch.manual_seed(self.context.seed * 1_000_003 + self.state.step)  # dropout, the same after a resume
         batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
-        inputs = {name: batch[name] for name in batch if name not in ("labels", "teacher_logits", "teacher_hidden")}
-        if "teacher_hidden" in batch:
-            output = self.model(**inputs, output_hidden_states=True)
-            batch["student_hidden"] = output.hidden_states[-1]
-        else:
-            output = self.model(**inputs)
+        inputs = {name: batch[name] for name in INPUTS if name in batch}
+        hidden = {"output_hidden_states": True} if "teacher_hidden" in batch else {}
+        with autocast(self.config.precision, self.accelerator.device):
+            output = self.model(**inputs, **hidden)
+        if hidden:
+            layers = batch["teacher_hidden"].shape[2]
+            batch["student_hidden"] = torch.stack(output.hidden_states[-layers:], dim=2)
         value = loss(output.logits, batch)
         number = require_finite(value, self.state.step)
         self.accelerator.backward(value)
         rate = self.config.learning_rate * _triangle(self.progress, self.config.warmup)
         self.masters.step(rate, self.config.clip_norm)
         self.state.step += 1
-        self.state.seconds = time.monotonic() - self.clock
+        self.state.seconds = self._of_main(time.monotonic() - self.clock)
         self.context.on_event(
             {"event": "step", "step": self.state.step, "loss": number, "learning_rate": rate}
             | {"progress": self.progress, "seconds": self.state.seconds}
@@ -208,7 +224,8 @@ class _Run:
         due = self.progress >= self.state.next_evaluation / self.config.evaluations
         if self.evaluate is None or not (due or self.state.finished):
             return
-        score = self.evaluate(self.raw_model)
+        with autocast(self.config.precision, self.accelerator.device):
+            score = self.evaluate(self.raw_model)
         self.state.next_evaluation = int(self.progress * self.config.evaluations) + 1
         self.context.on_event(
             {"event": "evaluation", "step": self.state.step, "score": score, "progress": self.progress}
@@ -216,12 +233,12 @@ class _Run:
         if self.state.best_score is None or score > self.state.best_score:
             self.state.best_score, self.state.best_step = score, self.state.step
             self.best = self.masters.weights()
-        self.state.seconds = time.monotonic() - self.clock
+        self.state.seconds = self._of_main(time.monotonic() - self.clock)
         self.state.finished = self.progress >= 1.0
 
     def save_if_due(self) -> None:
         """Checkpoint every `checkpoint_seconds`, spending at most about 3 % of the time; and before an interrupt."""
-        stopping = self.context.stop_requested() and not self.state.finished
+        stopping = bool(self._of_main(self.context.stop_requested())) and not self.state.finished
         if self.context.checkpoint is None:
             if stopping:
                 raise InterruptedRun("interrupted before anything was saved")

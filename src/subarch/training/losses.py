@@ -6,6 +6,7 @@ loss took the softmax twice): T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)), in nat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -35,33 +36,81 @@ class RegressionLoss:
         return functional.mse_loss(logits_BC.float().squeeze(-1), batch["labels"]) / self.variance
 
 
+def choice_loss(logits_B1: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy of the distribution over each group's rows (nats), as a mean over groups.
+
+    Where several rows are right, -log of their summed probability; a group without a right row has nothing to teach
+    and does not count. `batch["groups"]` (batch,) numbers the groups from 0, in ascending order.
+    """
+    log_probs_GM = _by_group(logits_B1, batch["groups"]).log_softmax(-1)
+    right_GM = _by_group(batch["labels"], batch["groups"]) == 1
+    taught = right_GM.any(-1)
+    if not taught.any():
+        return logits_B1.float().sum() * 0.0
+    right_log_probs = log_probs_GM[taught].masked_fill(~right_GM[taught], -math.inf)
+    return -right_log_probs.logsumexp(-1).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """T²·KL of the teacher's classes and the student's, see `divergence`."""
+
+    temperature: float
+
+    def __call__(self, logits_BC: Tensor, batch: Batch) -> Tensor:
+        """Nats, mean over the batch; `batch["teacher_logits"]` holds the teacher's outputs."""
+        return divergence(logits_BC, batch["teacher_logits"], self.temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceDivergence:
+    """T²·KL of the teacher's and the student's distributions over the rows of each group."""
+
+    temperature: float
+
+    def __call__(self, logits_B1: Tensor, batch: Batch) -> Tensor:
+        """Nats, mean over groups; `batch["groups"]` as in `choice_loss`."""
+        student_GM = _by_group(logits_B1, batch["groups"]) / self.temperature
+        teacher_GM = _by_group(batch["teacher_logits"], batch["groups"]) / self.temperature
+        real_GM = teacher_GM != -math.inf
+        student, teacher = student_GM.log_softmax(-1)[real_GM], teacher_GM.log_softmax(-1)[real_GM]
+        return self.temperature**2 * (teacher.exp() * (teacher - student)).sum() / len(real_GM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputDistance:
+    """Squared error to the teacher's outputs, in units of the labels' variance."""
+
+    variance: float
+
+    def __call__(self, logits_BC: Tensor, batch: Batch) -> Tensor:
+        """Mean of (z_s - z_t)² / variance."""
+        return functional.mse_loss(logits_BC.float(), batch["teacher_logits"]) / self.variance
+
+
 @dataclass(frozen=True, kw_only=True)
 class DistillationLoss:
-    """(1 - weight)·task loss + weight·divergence from the teacher's outputs + hidden_weight·distance of the last layer.
+    """(1 - weight)·task loss + weight·imitation of the teacher's outputs + hidden_weight·distance of the hidden layers.
 
-    The last term needs `batch["teacher_hidden"]` and `batch["student_hidden"]` (batch, length, width), and is left out
-    where they are absent.
+    The last term is the sum over layers of `hidden_distance`. It needs `batch["teacher_hidden"]` and
+    `batch["student_hidden"]` (batch, length, layers, width), and is left out where they are absent.
     """
 
     task: Loss
-    regression_variance: float | None
+    imitation: Loss
+    """How far the outputs are from `batch["teacher_logits"]`."""
     weight: float
-    temperature: float
     hidden_weight: float = 0.0
 
     def __call__(self, logits_BC: Tensor, batch: Batch) -> Tensor:
-        """The weighted sum; `batch["teacher_logits"]` holds the teacher's outputs."""
-        teacher_BC = batch["teacher_logits"]
-        if self.regression_variance is not None:
-            imitation = functional.mse_loss(logits_BC.float(), teacher_BC) / self.regression_variance
-        else:
-            imitation = divergence(logits_BC, teacher_BC, self.temperature)
-        total = self.weight * imitation
+        """The weighted sum."""
+        total = self.weight * self.imitation(logits_BC, batch)
         if self.weight < 1.0:
             total = total + (1.0 - self.weight) * self.task(logits_BC, batch)
         if self.hidden_weight and "student_hidden" in batch:
-            distance = hidden_distance(batch["student_hidden"], batch["teacher_hidden"], batch["attention_mask"])
-            total = total + self.hidden_weight * distance
+            layers = zip(batch["student_hidden"].unbind(2), batch["teacher_hidden"].unbind(2), strict=True)
+            distances = [hidden_distance(student, teacher, batch["attention_mask"]) for student, teacher in layers]
+            total = total + self.hidden_weight * torch.stack(distances).sum()
         return total
 
 
@@ -73,7 +122,7 @@ def divergence(student_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Te
 
 
 def hidden_distance(student_BSH: Tensor, teacher_BSH: Tensor, mask_BS: Tensor) -> Tensor:
-    """How far the student's last layer is from the teacher's, over the tokens that are no padding; 0 when equal.
+    """How far a layer of the student is from one of the teacher's, over the tokens that are no padding; 0 when equal.
 
     Of equal width: squared error in units of the teacher's mean square. Of different widths: squared difference of the
     cosines between all pairs of tokens of a text, which need no projection (cf. MiniLMv2, arXiv 2012.15828).
@@ -112,3 +161,13 @@ def require_finite(loss: Tensor, step: int) -> float:
     if not torch.isfinite(loss.detach()):
         raise DivergedError(f"the loss became {value} at step {step}", "lower the learning rate, or train in fp32")
     return value
+
+
+def _by_group(values: Tensor, groups: Tensor) -> Tensor:
+    """(batch,) or (batch, 1) values as float32 (groups, rows of the largest group), -inf where a group has no row."""
+    sizes = torch.bincount(groups)
+    starts = sizes.cumsum(0) - sizes
+    places = torch.arange(len(groups), device=groups.device) - starts[groups]
+    flat = values.float().reshape(-1)
+    table = flat.new_full((len(sizes), int(sizes.max())), -math.inf)
+    return table.index_put((groups, places), flat)

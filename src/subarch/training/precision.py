@@ -2,12 +2,13 @@
 
 On a CPU, autocast keeps fp32 weights and casts each of them again at each use, which eats most of what bf16 wins.
 Instead the model itself is bf16 and the optimiser owns fp32 master weights: one cast of the gradients before and one
-of the weights after each step (measured in docs/decisions.md). On an accelerator, accelerate's own bf16 is used.
+of the weights after each step (measured in docs/decisions.md). On an accelerator, autocast is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -22,10 +23,18 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     if precision == "fp32":
         return torch.float32
     if device.type != "cpu":
-        return torch.float32  # accelerate's autocast does the rest
+        return torch.float32  # autocast does the rest
     if precision == "bf16":
         return torch.bfloat16
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else torch.float32
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Where the forward pass runs: bf16 autocast on an accelerator, unless fp32 was asked for."""
+    # accelerate's own mixed precision is one for all trainings of a process, and refuses a second one that differs
+    if device.type == "cpu" or precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def _native_bf16() -> bool:

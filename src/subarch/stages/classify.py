@@ -1,0 +1,120 @@
+"""Training a model that has one output row a text: classes, a number, or a score of each choice."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from subarch.arch.build import draw_head, head_layers
+from subarch.arch.pretrained import weight_names
+from subarch.errors import BudgetError, ConfigError
+from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, FinetuneConfig
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.session import Session, seconds_left
+from subarch.tasks.base import Task, TaskData
+from subarch.training.classifier import (
+    EncodedData,
+    TeacherOutputs,
+    distillation_loss_for,
+    loss_for,
+    scorer,
+    training_batches,
+)
+from subarch.training.loop import LoopContext, OnEvent, TrainResult, train
+from subarch.training.losses import Loss
+from subarch.training.precision import prepare_for_training
+
+HIDDEN_BYTES = 4_000_000_000
+"""Above this only the teacher's last hidden layer is kept, or not even that: then its logits alone teach."""
+
+
+def train_classifier(
+    config: FinetuneConfig,
+    session: Session,
+    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    on_event: OnEvent,
+) -> tuple[TrainResult, PreTrainedModel]:
+    """Train the model on data, with the answers of the teacher if there is one."""
+    data, model, teacher = inputs
+    assert data.train.labels is not None
+    length = config.length_for(data.task)
+    session.phase("reading", f"{len(data.train):,} examples")
+    encoded = model.encode(data.train, length)
+    outputs = None
+    if teacher is not None:
+        outputs = _teacher_outputs(config, data.task, teacher, encoded, teacher.encode(data.train, length))
+    classifier = fresh_classifier(model, data, config.seed, config)
+    prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
+    if seconds_left(session.deadline) == 0:
+        raise BudgetError("the budget was spent before the first training step", "give a longer --budget")
+    context = LoopContext(
+        seed=config.seed,
+        checkpoint=config.out / CHECKPOINT,
+        seconds=seconds_left(session.deadline),
+        on_event=on_event,
+        stop_requested=session.stop_requested,
+        before_save=outputs.save if outputs else lambda: None,
+    )
+    batches = training_batches(
+        encoded,
+        batch_size=config.loop.batch_size,
+        seed=config.seed,
+        teacher=outputs,
+        groups=data.train.groups if data.task.kind == "choice" else None,
+        repeats=config.distillation.repeats if outputs else 1,
+    )
+    sample = data.validation.sample(config.validation_examples)
+    evaluate = scorer(data.task, model.encode(sample, length), sample)
+    loss = _loss(config, data.task, data.train.labels, distilled=outputs is not None)
+    return train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate), classifier
+
+
+def fresh_classifier(
+    model: ModelFolder, data: TaskData, seed: int, config: FinetuneConfig | None = None
+) -> PreTrainedModel:
+    """The classifier of a folder; a head that it lacks is drawn from `seed`, as `config` says if it is given."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = model.classifier(data.task)
+        if config is not None and config.draws_head:
+            layers = head_layers(model.architecture.family, config.head, weight_names(model.path))
+            draw_head(classifier, layers, config.head_init, config.head_scale)
+    if data.task.kind == "regression" and not model.answers(data.task) and data.train.labels is not None:
+        # Starting at the mean answer spares the first epochs the climb towards it.
+        last = [module for module in classifier.modules() if isinstance(module, torch.nn.Linear)][-1]
+        with torch.no_grad():
+            last.bias.fill_(float(data.train.labels.mean()))
+    return classifier
+
+
+def _loss(config: FinetuneConfig, task: Task, labels: np.ndarray, *, distilled: bool) -> Loss:
+    if not distilled:
+        return loss_for(task, labels)
+    settings = config.distillation
+    return distillation_loss_for(
+        task,
+        labels,
+        weight=settings.weight,
+        temperature=settings.temperature,
+        hidden_weight=settings.hidden_weight,
+    )
+
+
+def _teacher_outputs(
+    config: FinetuneConfig, task: Task, teacher: ModelFolder, student_data: EncodedData, teacher_data: EncodedData
+) -> TeacherOutputs:
+    same_tokens = np.array_equal(student_data.encoded.offsets, teacher_data.encoded.offsets)
+    layers, depth = config.distillation.layers or (-1,), teacher.architecture.num_hidden_layers
+    if max(layers) > depth:
+        raise ConfigError(f"layers is {layers}, but the teacher has {depth}")
+    needed = len(teacher_data.encoded.input_ids) * len(layers) * teacher.architecture.hidden_size * 2
+    if needed > HIDDEN_BYTES:
+        layers, needed = layers[-1:], needed // len(layers)
+    imitated = config.distillation.hidden_weight > 0 and same_tokens and needed <= HIDDEN_BYTES
+    return TeacherOutputs(
+        teacher=teacher.classifier(task),
+        data=teacher_data,
+        path=config.out / TEACHER_OUTPUTS,
+        hidden_layers=layers if imitated else (),
+    )

@@ -1,0 +1,64 @@
+"""A trained model as an ordinary Hugging Face folder, with a card that says how to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from subarch.arch.pretrained import quiet_transformers
+from subarch.stages.inputs import ModelFolder
+from subarch.storage import replacing_folder
+from subarch.tasks.base import Kind, Task
+
+TAGS: dict[Kind, str] = {
+    "classification": "text-classification",
+    "regression": "text-classification",
+    "choice": "multiple-choice",
+    "span": "question-answering",
+}
+_PIPELINE = """\
+from transformers import pipeline
+classify = pipeline("text-classification", model="PATH_OF_THIS_FOLDER")
+"""
+_CHOICE = """\
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")
+model = AutoModelForSequenceClassification.from_pretrained("PATH_OF_THIS_FOLDER")
+# one row a choice; the row with the highest output is the answer
+outputs = model(**tokenizer([text] * len(choices), choices, padding=True, return_tensors="pt")).logits[:, 0]
+answer = choices[outputs.argmax()]
+"""
+_SPAN = """\
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")
+model = AutoModelForQuestionAnswering.from_pretrained("PATH_OF_THIS_FOLDER")
+output = model(**tokenizer(question, context, return_tensors="pt"))  # start_logits and end_logits of each token
+"""
+_USES: dict[Kind, str] = {"classification": _PIPELINE, "regression": _PIPELINE, "choice": _CHOICE, "span": _SPAN}
+_OUTPUTS: dict[Kind, str] = {
+    "regression": "One real-valued output.",
+    "choice": "One output a row: how well the second text answers the first.",
+    "span": "Two outputs a token: the start and the end of the answer.",
+}
+
+
+def save_model(path: Path, trained: PreTrainedModel, source: ModelFolder, task: Task) -> None:
+    """Write model, tokenizer and a model card; files appear whole or not at all."""
+    with replacing_folder(path / "model.partial") as temporary, quiet_transformers():
+        trained.to("cpu").save_pretrained(temporary)
+        source.tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(_card(path.name, task), encoding="utf-8")
+    # config.json last: without it the folder is no model.
+    for file in sorted((path / "model.partial").iterdir(), key=lambda file: file.name == "config.json"):
+        file.replace(path / file.name)
+    (path / "model.partial").rmdir()
+
+
+def _card(name: str, task: Task) -> str:
+    labels = f"Labels: {', '.join(task.labels)}." if task.labels else _OUTPUTS[task.kind]
+    return (
+        f"---\nlibrary_name: transformers\npipeline_tag: {TAGS[task.kind]}\n---\n\n# {name}\n\n"
+        f"A model for the task {task.name}, trained by subarch. {labels}\n\n"
+        f"```python\n{_USES[task.kind]}```\n"
+    )

@@ -13,7 +13,7 @@ from subarch.errors import ConfigError
 from subarch.running.budget import Budget, parse_duration
 from subarch.stages.compression import CompressConfig
 from subarch.stages.deliver import deliver
-from subarch.stages.extract import extract
+from subarch.stages.extract import extract, require_searchable
 from subarch.stages.finetune import FinetuneConfig, finetune
 from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim
@@ -65,11 +65,7 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> None
     """What can be refused at once is refused before anything is written."""
     if Path(config.teacher).is_dir() and config.out.resolve() == Path(config.teacher).resolve():
         raise ConfigError(f"--out {config.out} is the teacher's own folder", "choose another --out")
-    if data.task.kind not in ("classification", "regression"):
-        raise ConfigError(
-            f"{data.task.name} is a {data.task.kind}, but compress searches by classes or numbers",
-            "distil into a model of your choice: subarch finetune --model SMALL --teacher DIR",
-        )
+    require_searchable(data.task)
     require_onnx()
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
     space_around(teacher.architecture, config.extract.space, smallest)

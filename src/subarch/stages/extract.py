@@ -15,14 +15,18 @@ from typing import Any
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
 from subarch.arch.space import space_around
-from subarch.errors import BudgetError, InterruptedRun
+from subarch.errors import BudgetError, ConfigError, InterruptedRun
 from subarch.optimize import fptas
 from subarch.stages.candidates import ExtractConfig, Workshop, open_workshop
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
+from subarch.tasks.base import Task
 from subarch.tracking.record import Run
+
+SEARCHED = ("classification", "regression")
+"""Kinds of tasks whose surrogate error is defined."""
 
 
 def extract(config: ExtractConfig, session: Session | None = None) -> Result:
@@ -39,6 +43,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     """
     session = session or Session()
     data = load_data(config.data)
+    require_searchable(data.task)
     teacher = ModelFolder.of(config.teacher)
     teacher.require_answers(data.task)
     data = aligned(data, teacher)
@@ -63,6 +68,15 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
                 "student": folder.path / "student",
             }
         return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
+
+
+def require_searchable(task: Task) -> None:
+    """Raise ConfigError unless the task's surrogate error is defined."""
+    if task.kind not in SEARCHED:
+        raise ConfigError(
+            f"{task.name} is a {task.kind}, but the search judges by classes or numbers",
+            "distil into a model of your choice: subarch finetune --model SMALL --teacher DIR",
+        )
 
 
 def _search(

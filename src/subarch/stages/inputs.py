@@ -15,12 +15,12 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.families import family_of
 from subarch.arch.pretrained import (
     has_head,
+    has_span_head,
     load_classifier,
     load_span_model,
     load_tokenizer,
     read_config,
     resolve,
-    weight_names,
 )
 from subarch.deploy.runtime import ONNX_FILE
 from subarch.errors import ConfigError, ModelError
@@ -29,9 +29,6 @@ from subarch.tasks.custom import load_files
 from subarch.tasks.encode import encode
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
-
-SPAN_HEAD = "qa_outputs.weight"
-"""The parameter that makes a model answer with spans; all families call it so."""
 
 _PROBLEM_TYPES = {
     "classification": "single_label_classification",
@@ -194,7 +191,7 @@ class ModelFolder:
 
     @property
     def _has_span_head(self) -> bool:
-        return not (self.path / ONNX_FILE).exists() and SPAN_HEAD in weight_names(self.path)
+        return not (self.path / ONNX_FILE).exists() and has_span_head(self.path)
 
     @property
     def _generic(self) -> bool:

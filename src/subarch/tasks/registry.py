@@ -12,7 +12,7 @@ from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.glue import GLUE, GLUE_EVALUATION, load_glue, load_glue_test
 from subarch.tasks.pydoc import PYDOC, load_pydoc
 from subarch.tasks.race import RACE, RACE_PAPER, load_race, load_race_test
-from subarch.tasks.squad import SQUAD, load_squad
+from subarch.tasks.squad import SQUAD, load_squad, load_squad_dev
 from subarch.tasks.superglue import SUPERGLUE, SUPERGLUE_PAPER, load_superglue, load_superglue_test
 
 TRAINED_ON = {"mnli_mismatched": "mnli", "ax": "mnli", "axb": "superglue_rte", "axg": "superglue_rte"}
@@ -33,7 +33,7 @@ class _Family:
 def _squad_test(task: Task, data_dir: Path | None, split: str) -> Examples:
     if split != "dev":
         raise DataError(f"{task.name} has no split {split!r}: its test set was never published, expected 'dev'")
-    return load_squad(task, data_dir=data_dir, seed=0).test
+    return load_squad_dev(task, data_dir=data_dir)
 
 
 # Through this module's names, so that a caller can replace a loader.

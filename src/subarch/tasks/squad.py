@@ -146,28 +146,9 @@ def load_squad(task: Task, *, data_dir: Path | None, seed: int = 0) -> TaskData:
     Raises:
         DataError: A file is missing or not of the official layout, or the Hub is out of reach.
     """
-    source = task.source
-    if source is None:
-        raise ValueError(f"{task.name} has no source")
-    notes: list[str] = []
-    parts: list[Examples] = []
-    for names, split, rows in (
-        (source.train_files, "train", source.train_rows),
-        (source.test_files, source.hub_test_split, source.test_rows),
-    ):
-        if data_dir is None:
-            examples, more = _from_hub(source, split)
-        else:
-            path, stands_in = _find(task, names, Path(data_dir))
-            examples, more = load_squad_file(path)
-            if stands_in:
-                more.append(f"sample file {path.name} stands in for the official {names[0]}: scores do not compare")
-            elif len(examples) != rows:
-                log.warning("%s has %d questions, the official file has %d", path, len(examples), rows)
-                more.append(f"{path.name} has {len(examples)} questions, the official file has {rows}")
-        parts.append(_labelled(examples, split))
-        notes += more
-    train, test = parts
+    train, notes = _part(task, data_dir, train=True)
+    test, more = _part(task, data_dir, train=False)
+    notes += more
     train = _trainable(train, test, notes)
     rest, validation, unit = _carve(train, seed)
     notes.append(f"test is the dev set; validation is {len(validation)} questions of whole {unit} of train")
@@ -248,6 +229,30 @@ def _from_hub(source: Source, split: str) -> tuple[Examples, list[str]]:
 
 def _rows(rows: Any) -> Iterator[dict[str, Any]]:
     yield from rows
+
+
+def load_squad_dev(task: Task, *, data_dir: Path | None) -> Examples:
+    """The dev set alone, which needs no train file; arguments and errors as in `load_squad`."""
+    return _part(task, data_dir, train=False)[0]
+
+
+def _part(task: Task, data_dir: Path | None, *, train: bool) -> tuple[Examples, list[str]]:
+    source = task.source
+    if source is None:
+        raise ValueError(f"{task.name} has no source")
+    split = "train" if train else source.hub_test_split
+    if data_dir is None:
+        examples, notes = _from_hub(source, split)
+        return _labelled(examples, split), notes
+    names, rows = (source.train_files, source.train_rows) if train else (source.test_files, source.test_rows)
+    path, stands_in = _find(task, names, Path(data_dir))
+    examples, notes = load_squad_file(path)
+    if stands_in:
+        notes.append(f"sample file {path.name} stands in for the official {names[0]}: scores do not compare")
+    elif len(examples) != rows:
+        log.warning("%s has %d questions, the official file has %d", path, len(examples), rows)
+        notes.append(f"{path.name} has {len(examples)} questions, the official file has {rows}")
+    return _labelled(examples, split), notes
 
 
 def _labelled(examples: Examples, split: str) -> Examples:

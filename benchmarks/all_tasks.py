@@ -21,9 +21,9 @@ from typing import Any
 from subarch.arch.space import SpaceConfig
 from subarch.running.budget import Deadline
 from subarch.running.machine import describe_machine
-from subarch.stages.candidates import ExtractConfig
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.extract import extract
+from subarch.stages.extraction import ExtractConfig
 from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
 from subarch.stages.inputs import DataConfig
 from subarch.stages.session import Session

@@ -28,6 +28,7 @@ LEVELS = {
     "stages": 5,
     "dashboard": 5,
     # The way in: flags and recipe files, Python arguments, progress.
+    "flags": 6,
     "recipe": 6,
     "terminal": 6,
     "api": 7,

@@ -13,13 +13,21 @@ from subarch.tracking.record import NullRecord, Record
 
 DATA = {"task", "train", "valid", "test", "text", "text-pair", "label", "kind", "data-dir", "casting"}
 RUN = {"out", "recipe", "set", "json"}
+READING = {"documents", "min-words", "deduplicate", "strip-markup", "processes"}
 FLAGS = {
     "compress": {"teacher", "budget", "seed"} | DATA | RUN,
     "finetune": {"model", "teacher", "seed"} | DATA | RUN,
-    "extract": {"teacher", "epsilon", "steps", "seed"} | DATA | RUN,
+    "extract": {"teacher", "corpus", "preset", "epsilon", "steps", "halving", "seed"}
+    | {"space", "max-parameters", "max-latency-ms", "latency-device", "check", "estimate", "hardware"}
+    | DATA
+    | RUN,
     "evaluate": {"model", "predictions", "split", "against", "submission", "slice", "seed"} | DATA | RUN,
     "export": {"model", "format", "seed"} | RUN,
     "latency": {"models", "threads", "repeats"} | DATA | RUN,
+    "prepare": {"input", "tokenizer", "train-tokenizer", "seed"} | READING | RUN,
+    "pretrain": {"data", "architecture", "teacher", "model", "inherit", "objective", "loss", "steps", "seed"}
+    | {"hardware", "estimate"}
+    | RUN,
     "describe": {"sources", "sequence-length", "json"},
 }
 """What a command can be told on the command line; adding to it is a decision, since the recipe holds the rest."""
@@ -81,8 +89,10 @@ def test_every_flag_is_a_field(command):
     config = getattr(importlib.import_module(f"subarch.stages.{command}"), CONFIGS[command])
     fields = {field.name.replace("_", "-") for field in dataclasses.fields(config)}
     assert {field.name.replace("_", "-") for field in dataclasses.fields(DataConfig)} == DATA
-    own = {"formats" if name == "format" else name for name in FLAGS[command] - (RUN - {"out"}) - DATA}
-    assert own <= fields and (("data" in fields) == bool(FLAGS[command] & DATA))
+    other = {"format": "formats", "latency-device": "timing"}
+    told = {"check", "estimate", "hardware"}  # these run nothing
+    own = {other.get(name, name) for name in FLAGS[command] - (RUN - {"out"}) - DATA - told}
+    assert own <= fields and (("data" in fields) == bool(FLAGS[command] & {*DATA, "data"}))
 
 
 @pytest.mark.parametrize("words", [["--help"], ["compress", "--help"], ["describe", "bort"], ["compress", "--nope"]])
@@ -308,3 +318,45 @@ def test_an_interrupt_outside_a_stage(run, monkeypatch):
     monkeypatch.setattr("subarch.stages.describe.describe", interrupt)
     code, _, stderr = run("describe", "bort")
     assert code == 130 and stderr.startswith("stopped: ")
+
+
+def test_extract_tells_without_training(folders, tmp_path, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--teacher", folders / "classifier", "--train", folders / "rows.csv", "--hardware", "a100"]
+    words += ["--space", "num_hidden_layers=1,2", "--set", "space.vocabulary=1", "--set", "max_length=24"]
+    code, out, err = run("extract", *words, "--check", "--estimate", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["estimate"]["space"] == 2 and told["estimate"]["hardware"] == "a100"
+    assert {"depths", "optimiser"} <= {condition["name"] for condition in told["conditions"]}
+    code, out, _ = run("extract", *words, "--check")
+    assert code == 0 and "weak ABⁿC: holds" in out and "device hours" not in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_extract_takes_sizes_and_constraints(folders, tmp_path, run):
+    words = ["--teacher", folders / "classifier", "--train", folders / "rows.csv", "--out", tmp_path / "out"]
+    words += ["--space", "num_hidden_layers=1,2,3 intermediate_size=32", "--latency-device", "flops", "--epsilon", 1]
+    words += ["--set", "space.vocabulary=1", "--set", "max_length=24", "--set", "steps=1", "--json"]
+    code, out, err = run("extract", *words, "--max-parameters", "25k")
+    assert code == 0, err
+    metrics = json.loads(out)["metrics"]
+    assert [row["architecture"]["num_hidden_layers"] for row in metrics["candidates"]] == [1, 2]
+    assert all(row["parameters"] <= 25_000 for row in metrics["candidates"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--space", "hidden_size=17"], "error: the search space is empty: no hidden_size of 17"),
+        (["--space", "num_hidden_layers=1,2", "--epsilon", "3"], "error: epsilon is 3, expected 1 to the size of"),
+        (["--max-parameters", "lots"], "error: the count is 'lots'"),
+        (["--corpus", "shards"], "error: got both a task and --corpus"),
+        (["--hardware", "abacus", "--estimate"], "error: unknown hardware 'abacus'"),
+    ],
+)
+def test_a_search_that_cannot_be(words, message, folders, tmp_path, run):
+    given = ["--teacher", folders / "classifier", "--train", folders / "rows.csv", "--out", tmp_path / "out"]
+    code, _, err = run("extract", *given, *words)
+    assert code == 2 and err.startswith(message) and "Traceback" not in err
+    assert not (tmp_path / "out").exists()

@@ -17,6 +17,7 @@ from cyclopts import CycloptsError
 
 from subarch.api import CONFIGS, configured
 from subarch.cli import DataFlags, RunFlags, app
+from subarch.flags import ForesightFlags
 from subarch.recipe import parse_settings, read_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -86,8 +87,14 @@ def check_configuration(stage: str, arguments: dict[str, Any]) -> None:
     """Flags, recipe and `--set` together make a complete configuration; one that does not raises ConfigError."""
     run: RunFlags = arguments["run"]
     flags = {key: value for key, value in arguments.items() if key not in ("run", "data")}
+    for name in [name for name, value in flags.items() if dataclasses.is_dataclass(value)]:
+        group = flags.pop(name)
+        if isinstance(group, ForesightFlags):
+            flags["out"] = Path("out")  # it writes nothing, and needs none
+        else:
+            flags |= group.settings() if hasattr(group, "settings") else dataclasses.asdict(group)
     data = arguments.get("data")
-    flags |= {"out": run.out} | ({} if data is None else dataclasses.asdict(data))
+    flags |= {"out": run.out or flags.get("out")} | ({} if data is None else dataclasses.asdict(data))
     section = read_recipe(ROOT / run.recipe, stage) if run.recipe else {}
     configured(stage, section, parse_settings(run.settings), {k: v for k, v in flags.items() if v is not None})
 

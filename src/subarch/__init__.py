@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __version__ = version("subarch")
 
-STAGES = ("compress", "describe", "evaluate", "export", "extract", "finetune", "latency")
+STAGES = ("compress", "describe", "evaluate", "export", "extract", "finetune", "latency", "prepare", "pretrain")
 
 __all__ = [*STAGES, "__version__"]
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from subarch.errors import ConfigError, did_you_mean
-from subarch.recipe import build_config
+from subarch.recipe import build_config, merge
 
 CONFIGS = {
     "compress": "CompressConfig",
@@ -17,6 +17,8 @@ CONFIGS = {
     "extract": "ExtractConfig",
     "finetune": "FinetuneConfig",
     "latency": "LatencyConfig",
+    "prepare": "PrepareConfig",
+    "pretrain": "PretrainConfig",
 }
 
 
@@ -49,12 +51,12 @@ def run_stage(name: str, settings: Mapping[str, Any], **surroundings: Any) -> An
     return configured(name, settings)(**surroundings)
 
 
-def configured(name: str, *layers: Mapping[str, Any]) -> Callable[..., Any]:
+def configured(name: str, *layers: Mapping[str, Any]) -> partial[Any]:
     """The stage with its configuration checked and bound: what remains to be given is what surrounds it.
 
     Args:
         name: Of the stage.
-        layers: Settings as in a recipe's section, later ones over earlier ones.
+        layers: Settings as in a recipe's section, later ones over earlier ones; a `preset` lies beneath all.
 
     Raises:
         ConfigError: No such stage, or settings that cannot be.
@@ -62,4 +64,10 @@ def configured(name: str, *layers: Mapping[str, Any]) -> Callable[..., Any]:
     if name not in CONFIGS:
         raise ConfigError(f"unknown stage {name!r}", did_you_mean(name, CONFIGS))
     module = importlib.import_module(f"subarch.stages.{name}")
-    return partial(getattr(module, name), build_config(getattr(module, CONFIGS[name]), *layers))
+    presets = getattr(module, "PRESETS", {})
+    preset = merge(*layers).get("preset") if presets else None
+    if preset is not None and preset not in presets:
+        raise ConfigError(f"unknown preset {preset!r}", did_you_mean(str(preset), presets))
+    return partial(
+        getattr(module, name), build_config(getattr(module, CONFIGS[name]), presets.get(preset, {}), *layers)
+    )

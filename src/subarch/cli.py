@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,20 @@ from cyclopts import App, CycloptsError, Parameter
 
 from subarch import __version__
 from subarch.errors import InterruptedRun, SubarchError
+from subarch.flags import (
+    DEFAULTS,
+    NO_DATA,
+    NO_FORESIGHT,
+    NO_READING_FLAGS,
+    NO_SCORE_FLAGS,
+    NO_SPACE_FLAGS,
+    DataFlags,
+    ForesightFlags,
+    ReadingFlags,
+    RunFlags,
+    ScoreFlags,
+    SpaceFlags,
+)
 
 STARTED = time.monotonic()
 """When a budget begins to count."""
@@ -27,52 +40,6 @@ app = App(
     help="Smaller encoders of the BERT family: extracted, distilled, measured and ready to ship.",
     help_format="plaintext",
 )
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class DataFlags:
-    """Which data."""
-
-    task: str | None = None
-    "A built-in task such as sst2, copa, race_middle or squad2; finetune and evaluate take glue, superglue, race too."
-    train: Path | None = None
-    "Your own training rows instead: CSV, TSV, JSONL or Parquet."
-    valid: Path | None = None
-    "Rows that select; else made from the training rows."
-    test: Path | None = None
-    "Rows that report; else made from the training rows."
-    text: str | None = None
-    "Column of the text."
-    text_pair: str | None = None
-    "Column of the second text, if any."
-    label: str | None = None
-    "Column of the label."
-    kind: Literal["classification", "regression"] | None = None
-    "What the label is, if it cannot be guessed."
-    data_dir: Path | None = None
-    "Folder of official files; SUBARCH_DATA by default, else the Hub."
-    casting: Literal["standard", "paper"] | None = None
-    "How a built-in task is put to the model; paper: as Bort's did, where that differs."
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class RunFlags:
-    """Where it goes, and everything else that the recipe may say."""
-
-    out: Path | None = None
-    "Folder for what comes of it."
-    recipe: Path | None = None
-    "TOML file; its section of this command's name is read."
-    settings: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = ()
-    "section.field=value, over the recipe; may be repeated."
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
-    "Print the result as JSON."
-
-
-NO_DATA = DataFlags()
-DEFAULTS = RunFlags()
 
 
 @app.command
@@ -125,45 +92,119 @@ def finetune(
 def extract(
     *,
     teacher: str | None = None,
+    corpus: Path | None = None,
+    preset: Literal["bort"] | None = None,
     epsilon: int | None = None,
     steps: int | None = None,
+    halving: int | None = None,
     seed: int | None = None,
+    space: SpaceFlags = NO_SPACE_FLAGS,
+    foresight: ForesightFlags = NO_FORESIGHT,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
 ) -> int:
-    """Choose an architecture around a teacher with the FPTAS, and make the student that inherits from it.
+    """Choose an architecture around a teacher with the FPTAS, and make a student of it.
 
     Parameters
     ----------
     teacher
-        Folder or Hub id of the fine-tuned teacher.
+        Folder or Hub id of the teacher: fine-tuned on the task, or a masked language model for a corpus.
+    corpus
+        Shards of subarch prepare, instead of a task.
+    preset
+        bort: the paper's space and training, on a corpus.
     epsilon
         Train every epsilon-th candidate of the space.
     steps
         Training steps of each candidate.
+    halving
+        Of so many candidates one goes on, with so many times the steps, up to --steps.
     seed
         Seed of everything that is random.
     """
-    values = {"teacher": teacher, "epsilon": epsilon, "steps": steps, "seed": seed}
+    values = {"teacher": teacher, "corpus": corpus, "preset": preset, "epsilon": epsilon, "steps": steps}
+    values |= {"halving": halving, "seed": seed, **space.settings()}
+    if foresight.check or foresight.estimate:
+        return _foresee(values | dataclasses.asdict(data), foresight, run)
     return _run("extract", values, run, data)
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ScoreFlags:
-    """What is scored, and what beside."""
+@app.command
+def prepare(
+    *,
+    input: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    tokenizer: str | None = None,
+    train_tokenizer: int | None = None,
+    seed: int | None = None,
+    reading: ReadingFlags = NO_READING_FLAGS,
+    run: RunFlags = DEFAULTS,
+) -> int:
+    """Turn text of any size into blocks of token ids for pre-training, in constant memory.
 
-    split: str | None = None
-    "dev by default, which selected nothing; validation, test (official, unlabelled), or a file."
-    against: str | None = None
-    "A second model or file of predictions: how much the first differs from it, and in which slices."
-    submission: Path | None = None
-    "Folder for the file that the benchmark's server accepts."
-    slice: Annotated[tuple[str, ...], Parameter(negative=())] = ()
-    "A column of the data: scores by its values too; may be repeated."
+    Parameters
+    ----------
+    input
+        Files, folders, patterns in quotes, or - for standard input: text, JSONL, Parquet, .gz; may be repeated.
+    tokenizer
+        Folder or Hub id whose tokenizer is used, or whose kind of tokenizer is trained.
+    train_tokenizer
+        Train a tokenizer with so many tokens on these texts.
+    seed
+        Seed of the split.
+    """
+    values = {"input": input or None, "tokenizer": tokenizer, "train_tokenizer": train_tokenizer}
+    return _run("prepare", {**values, "seed": seed, **dataclasses.asdict(reading)}, run)
 
 
-NO_SCORE_FLAGS = ScoreFlags()
+@app.command
+def pretrain(
+    *,
+    data: Path | None = None,
+    architecture: str | None = None,
+    teacher: str | None = None,
+    model: str | None = None,
+    inherit: Annotated[bool | None, Parameter(negative=())] = None,
+    objective: Literal["distill", "mlm"] | None = None,
+    loss: Literal["logits", "relations", "hidden"] | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    hardware: str | None = None,
+    estimate: Annotated[bool, Parameter(negative=())] = False,
+    run: RunFlags = DEFAULTS,
+) -> int:
+    """Pre-train an encoder on shards as a masked-language model; with a teacher, by imitating it.
+
+    Parameters
+    ----------
+    data
+        Folder of shards, from subarch prepare.
+    architecture
+        JSON file of extract, or D,A,H,I: layers, heads, hidden and intermediate size.
+    teacher
+        Folder or Hub id of the model to imitate.
+    model
+        Folder or Hub id to go on from, instead of an architecture.
+    inherit
+        Start from the teacher's most important weights.
+    objective
+        distill where there is a teacher, else mlm.
+    loss
+        What is imitated: the teacher's logits, its self-attention relations, or its hidden states.
+    steps
+        Optimiser steps; one pass over the data by default.
+    seed
+        Seed of everything that is random.
+    hardware
+        v100, a100, h100 or h200, whose peak counts instead of this machine's.
+    estimate
+        Tell parameters, memory and hours, and do nothing.
+    """
+    values: dict[str, Any] = {"data": data, "architecture": architecture, "teacher": teacher, "model": model}
+    values |= {"inherit": inherit, "objective": objective, "loss": loss, "steps": steps}
+    values |= {"seed": seed, "hardware": hardware}
+    if estimate:
+        return _foresee(values, ForesightFlags(estimate=True), run, "pretrain")
+    return _run("pretrain", values, run)
 
 
 @app.command
@@ -263,6 +304,23 @@ def describe(
     return _guarded(work)
 
 
+def _foresee(values: Mapping[str, Any], flags: ForesightFlags, run: RunFlags, stage: str = "extract") -> int:
+    """Tell what a stage would be; nothing is written, so that it needs no --out."""
+
+    def work() -> None:
+        from subarch.api import configured
+        from subarch.recipe import parse_settings, read_recipe
+        from subarch.stages.foresight import foresee
+
+        section = read_recipe(run.recipe, stage) if run.recipe else {}
+        given = {key: value for key, value in values.items() if value is not None} | {"out": run.out or Path()}
+        (config,) = configured(stage, section, parse_settings(run.settings), given).args
+        text, plain = foresee(config, check=flags.check, estimate=flags.estimate, hardware=flags.hardware)
+        print(json.dumps(plain, indent=2, ensure_ascii=False) if run.as_json else text)
+
+    return _guarded(work)
+
+
 def _run(stage: str, values: Mapping[str, Any], run: RunFlags, data: DataFlags | None = None) -> int:
     """Run a stage with a record, progress and saving on Ctrl-C; print its answer."""
     flags = {**values, **({} if data is None else dataclasses.asdict(data)), "out": run.out}
@@ -277,11 +335,23 @@ def _run(stage: str, values: Mapping[str, Any], run: RunFlags, data: DataFlags |
         section = read_recipe(run.recipe, stage) if run.recipe else {}
         work_of_stage = configured(stage, section, parse_settings(run.settings), given)
         surroundings = {"started": STARTED} if stage == "compress" else {}
+        if int(os.environ.get("RANK", "0")):
+            _follow(work_of_stage)
+            return
         with saving_on_interrupt() as stop, ProgressDisplay() as display:
             result = work_of_stage(session=_session(display, stop), **surroundings)
         print(json.dumps(result.to_json(), indent=2, ensure_ascii=False) if run.as_json else _answer(result))
 
     return _guarded(work)
+
+
+def _follow(work: Callable[..., Any]) -> None:
+    """Under torchrun all processes but the first only work: they record, show and answer nothing."""
+    from subarch.running.interrupts import saving_on_interrupt
+    from subarch.stages.session import Session
+
+    with saving_on_interrupt() as stop:
+        work(session=Session(stop_requested=stop))
 
 
 def _session(on_event: Callable[[dict[str, Any]], None], stop: Callable[[], bool]) -> Any:

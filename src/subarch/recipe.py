@@ -100,13 +100,22 @@ def _gather_data(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if "data" not in fields:
         return dict(values)
-    inner = typing.get_type_hints(kind)["data"]
+    hint = typing.get_type_hints(kind)["data"]
+    inner = _section_type(hint)
+    if not dataclasses.is_dataclass(inner):
+        return dict(values)  # `data` is a setting like any other, such as a folder
     names = {field.name for field in dataclasses.fields(inner)} - fields.keys()
     section = values.get("data", {})
     if not isinstance(section, Mapping):
         raise ConfigError(f"data is {section!r}, expected settings such as data.task")
     data = merge({key: value for key, value in values.items() if key in names}, section)
-    return {key: value for key, value in values.items() if key not in names} | {"data": data}
+    rest = {key: value for key, value in values.items() if key not in names}
+    return rest if inner is not hint and not data else rest | {"data": data}
+
+
+def _section_type(hint: Any) -> Any:
+    """The dataclass of a section that may be absent (`Section | None`), else the hint itself."""
+    return next((part for part in typing.get_args(hint) if dataclasses.is_dataclass(part)), hint)
 
 
 def _over_defaults(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,8 +140,8 @@ def _unknown(kind: type[Any], values: Mapping[str, Any], prefix: str = "") -> It
     for key, value in values.items():
         if key not in hints:
             yield f"{prefix}{key}", sorted(hints)
-        elif dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
-            yield from _unknown(typing.cast("type[Any]", hints[key]), value, f"{prefix}{key}.")
+        elif dataclasses.is_dataclass(inner := _section_type(hints[key])) and isinstance(value, Mapping):
+            yield from _unknown(typing.cast("type[Any]", inner), value, f"{prefix}{key}.")
 
 
 def _lower(text: str) -> str:

@@ -65,6 +65,12 @@ class ProgressDisplay:
     def _on_candidate(self, event: dict[str, Any]) -> None:
         self._update("search", event["done"] / self._candidates, f"{event['done']} of {self._candidates} candidates")
 
+    def _on_bytes(self, event: dict[str, Any]) -> None:
+        done, total, left = event["done_bytes"], event["total_bytes"], event["seconds_left"]
+        share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"
+        detail = f"{share}, {event['mb_per_second']:.1f} MB/s" + (f", {left:.0f} s left" if left is not None else "")
+        self._update(event["stage"], done / total if total else 0.0, detail)
+
     def _say(self, line: str) -> None:
         self._progress.console.print(line, markup=False, soft_wrap=True)
 

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from subarch.arch.architecture import FULL, SLIDING, Architecture
-from subarch.arch.build import build_classifier, build_config, draw_head, head_layers
+from subarch.arch.build import build_classifier, build_config, build_masked_lm, draw_head, head_layers
 from subarch.arch.costs import parameters
 from subarch.arch.families import FAMILIES, family_of
 from subarch.errors import ConfigError, ModelError
@@ -130,3 +130,15 @@ def test_heads_are_drawn_from_the_distribution_of_that_name(config_of, tiny, ini
         assert abs(weight.mean().item()) < 0.05 * expected[init]
     limit = {"uniform": 0.5, "xavier": glorot}.get(init)
     assert limit is None or 0.95 * limit < weight.abs().max().item() <= limit
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_masked_language_model_is_tied_and_has_the_counted_parameters(family, empty, tiny, config_of):
+    architecture = tiny(family)
+    model = build_masked_lm(architecture, config_of(architecture).to_dict(), empty=empty)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters(architecture, "masked-lm").total
+    facts = FAMILIES[family]
+    for name in (*facts.mlm_head, facts.mlm_dense, facts.layer_path(0) + "." + facts.query_key_value[-1]):
+        assert model.get_submodule(name) is not None

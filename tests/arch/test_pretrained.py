@@ -22,7 +22,9 @@ from subarch.arch.pretrained import (
     PACKAGED,
     check_folder,
     has_head,
+    has_mlm_head,
     load_classifier,
+    load_masked_lm,
     load_tokenizer,
     quiet_transformers,
     read_config,
@@ -304,3 +306,22 @@ def test_a_tokenizer_without_a_family_class_loads(tmp_path):
     Tokenizer(models.BPE(vocab={"a": 0}, merges=[])).save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     assert load_tokenizer(tmp_path)("aa")["input_ids"] == [0, 0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("head", ["none", "sequence-classification", "masked-lm"])
+def test_a_masked_language_head_is_known_and_kept(family, head, tiny, config_of, tmp_path):
+    from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+    kinds = {"none": AutoModel, "masked-lm": AutoModelForMaskedLM}
+    model = kinds.get(head, AutoModelForSequenceClassification).from_config(config_of(tiny(family))).eval()
+    model.save_pretrained(tmp_path)
+    assert has_mlm_head(tmp_path) == (head == "masked-lm")
+    loaded = load_masked_lm(tmp_path).eval()
+    ids = torch.arange(3, 9)[None]
+    with torch.no_grad():
+        logits = loaded(ids).logits
+        assert logits.shape == (1, 6, 40)
+        if head == "masked-lm":
+            torch.testing.assert_close(logits, model(ids).logits)
+    assert loaded.get_output_embeddings().weight is loaded.get_input_embeddings().weight

@@ -1,7 +1,8 @@
 import pytest
 
 from subarch.arch.costs import flops, parameters
-from subarch.arch.published import PUBLISHED, bort_architecture
+from subarch.arch.grid import BORT_SIZES, parse_sizes
+from subarch.arch.published import PUBLISHED, TABLE_1, bort_architecture, counted_as_published
 
 EXACT = {
     "bort": 75_106_304,
@@ -45,3 +46,25 @@ def test_flops_are_those_of_the_literature(name, length, gigaflops):
 
 def test_masked_lm_of_modernbert_is_the_published_fill_mask_model():
     assert parameters(PUBLISHED["modernbert-base"].architecture, "masked-lm").total == 149_655_232
+
+
+REAL = {
+    "A1 (Bort)": 75_106_304,
+    "A2": 73_008_128,
+    "A3": 73_008_128,
+    "BERT-base": 124_052_736,
+    "RoBERTa-large": 354_310_144,
+}
+
+
+@pytest.mark.parametrize("row", TABLE_1, ids=lambda row: row.name)
+def test_table_1_by_its_real_sizes(row):
+    assert parameters(row.architecture).total == REAL[row.name]
+
+
+@pytest.mark.parametrize("row", TABLE_1[:3], ids=lambda row: row.name)
+def test_table_1_counts_with_the_sizes_swapped(row):
+    assert round(counted_as_published(row.architecture) / 1e6, 2) == row.parameters / 1e6
+    # the sizes are those of the search space
+    sizes = parse_sizes(BORT_SIZES)
+    assert all(getattr(row.architecture, axis) in values for axis, values in sizes.items())

@@ -166,3 +166,30 @@ def test_choose_puts_the_front_beside_the_winner():
     table = {"small": measured(10, 9.0, 9.0), "fast": measured(90, 1.0, 9.0), "worst": measured(90, 9.0, 9.0)}
     extraction = choose(extract(list(table), T, of_table(table)).trials)
     assert extraction.front == (0, 1)
+
+
+def test_the_published_w_of_table_1_follow_from_its_numbers():
+    """With ê = factors / W, rounded as published, W comes back; ê grows down the table."""
+    maximum = Cost(parameters=355_000_000, latency_ms=6170.0)
+    published = {
+        "A1": (56_140_000, 308.0, 8.6, 0.093),
+        "A2": (35_200_000, 314.0, 7.5, 0.114),
+        "A3": (35_200_000, 318.0, 6.6, 0.129),
+        "BERT-base": (110_000_000, 2416.0, 0.7, 0.600),
+    }
+    for parameters, latency_ms, w, error in published.values():
+        cost = Cost(parameters=parameters, latency_ms=latency_ms)
+        assert w_coefficient(cost, 1.0, maximum) / w == pytest.approx(error, abs=5e-4)
+        assert round(w_coefficient(cost, error, maximum), 1) == w
+    trials = extract(
+        list(published),
+        maximum,
+        lambda item: Measured(
+            cost=Cost(parameters=published[item[0]][0], latency_ms=published[item[0]][1]),
+            error=published[item[0]][3],
+            error_interval=(published[item[0]][3],) * 2,
+        ),
+    )
+    assert trials.trials[trials.chosen].candidate == "A1"
+    # BERT-base is worse in all three; A3 is worse than A2 in latency and error
+    assert [trials.trials[index].candidate for index in trials.front] == ["A1", "A2"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
+from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from subarch.arch.architecture import Architecture
 from subarch.tasks.encode import Encoded
@@ -48,6 +48,21 @@ def classifier_of():
                 for parameter in model.parameters():
                     parameter.add_(spread * torch.randn_like(parameter))
         return model.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def masked_lm_of(tiny):
+    """A masked-language model of an architecture, in evaluation mode."""
+
+    def make(family="bert", *, seed=0, **changes):
+        architecture = tiny(family, **changes)
+        special = {f"{kind}_token_id": 2 for kind in ("bos", "eos", "cls", "sep")} | {"pad_token_id": 1}
+        config = CONFIG_MAPPING[family].from_dict(architecture.config_changes() | special)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return AutoModelForMaskedLM.from_config(config, attn_implementation="eager").eval()
 
     return make
 

@@ -1,13 +1,20 @@
-"""Building a fresh classifier with a new architecture and everything else as its teacher has it; drawing heads."""
+"""Building a fresh classifier or masked-language model: a new architecture, all else as its teacher has it; heads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.initialization import no_init_weights
 
 from subarch.arch.architecture import Architecture
@@ -105,6 +112,32 @@ def empty_classifier(config: PretrainedConfig) -> PreTrainedModel:
     """
     with no_init_weights():
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    return model
+
+
+def build_masked_lm(
+    architecture: Architecture,
+    base_config: Mapping[str, Any],
+    *,
+    layers: Sequence[int] | None = None,
+    empty: bool = False,
+) -> PreTrainedModel:
+    """A float32 masked-language model with tied embeddings, its weights drawn from torch's generator.
+
+    Args:
+        architecture: The sizes.
+        base_config: As in `build_config`.
+        layers: As in `build_config`.
+        empty: Leave the weights as memory holds them, for a caller that fills all of them.
+
+    Raises:
+        ConfigError: As `build_config`.
+        ModelError: As `build_config`.
+    """
+    config = build_config(architecture, {**base_config, "tie_word_embeddings": True}, num_labels=2, layers=layers)
+    with no_init_weights() if empty else nullcontext():
+        model: PreTrainedModel = AutoModelForMaskedLM.from_config(config)
+    model.tie_weights()  # which comes with the drawing of weights, and is left out with it
     return model
 
 

@@ -45,6 +45,12 @@ class Family:
     """Module of the sequence-classification model that gives the logits."""
     classifier_dense: str
     """The dense layer below it, with an activation in between, which no model of the family is without."""
+    mlm_head: tuple[str, ...]
+    """Modules of the masked-language model that turn hidden states into logits, in their order."""
+    mlm_dense: str
+    """The dense layer among them, which only a model with that head has (ModernBERT's classifiers have it too)."""
+    query_key_value: tuple[str, ...]
+    """Modules, relative to the layer, whose outputs are its queries, keys and values, or all three side by side."""
     has_pooler: bool = False
     """Whether the bare encoder ends in a tanh pooler."""
     gated: bool = False
@@ -89,6 +95,7 @@ _BERT_LAYERS: tuple[tuple[str, Axes], ...] = (
     (r"encoder\.layer\.\d+\.output\.dense\.bias", ("hidden",)),
     (r"encoder\.layer\.\d+\.(attention\.)?output\.LayerNorm\.(weight|bias)", ("hidden",)),
 )
+_BERT_QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
 _BERT_POOLER: tuple[tuple[str, Axes], ...] = (
     (r"pooler\.dense\.weight", ("hidden", "hidden")),
     (r"pooler\.dense\.bias", ("hidden",)),
@@ -124,6 +131,9 @@ BERT = Family(
     ffn_output="output.dense",
     classifier="classifier",
     classifier_dense="bert.pooler.dense",
+    mlm_head=("cls",),
+    mlm_dense="cls.predictions.transform.dense",
+    query_key_value=_BERT_QKV,
     has_pooler=True,
 )
 
@@ -147,6 +157,9 @@ ROBERTA = Family(
     ffn_output="output.dense",
     classifier="classifier.out_proj",
     classifier_dense="classifier.dense",
+    mlm_head=("lm_head",),
+    mlm_dense="lm_head.dense",
+    query_key_value=_BERT_QKV,
     has_pooler=True,
     # positions count from pad_token_id + 1, and RoBERTa pads with token 1
     position_offset=2,
@@ -187,6 +200,9 @@ DISTILBERT = Family(
     ffn_output="ffn.lin2",
     classifier="classifier",
     classifier_dense="pre_classifier",
+    mlm_head=("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector"),
+    mlm_dense="vocab_transform",
+    query_key_value=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
 )
 
 ELECTRA = Family(
@@ -213,6 +229,9 @@ ELECTRA = Family(
     ffn_output="output.dense",
     classifier="classifier.out_proj",
     classifier_dense="classifier.dense",
+    mlm_head=("generator_predictions", "generator_lm_head"),
+    mlm_dense="generator_predictions.dense",
+    query_key_value=_BERT_QKV,
 )
 
 MODERNBERT = Family(
@@ -240,6 +259,9 @@ MODERNBERT = Family(
     ffn_output="mlp.Wo",
     classifier="classifier",
     classifier_dense="head.dense",
+    mlm_head=("head", "decoder"),
+    mlm_dense="head.dense",
+    query_key_value=("attn.Wqkv",),
     gated=True,
     has_local_attention=True,
     keeps_first_layer=True,

@@ -117,6 +117,19 @@ def has_span_head(path: Path) -> bool:
     return head in weight_names(path) and any(str(name).endswith("ForQuestionAnswering") for name in classes)
 
 
+def has_mlm_head(path: Path) -> bool:
+    """Whether the folder holds a trained masked-language model and not only an encoder.
+
+    Raises:
+        ModelError: Unreadable config or weights.
+    """
+    config = _read_object(path / "config.json")
+    head = f"{family_of(Architecture.from_config(config).family).mlm_dense}.weight"
+    # ModernBERT's classifiers use the same parameter name
+    classes = config.get("architectures") or ["ForMaskedLM"]
+    return head in weight_names(path) and any(str(name).endswith(("ForMaskedLM", "ForPreTraining")) for name in classes)
+
+
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a folder, without the truncation and padding that tokenizer.json may prescribe.
 
@@ -184,6 +197,19 @@ def load_span_model(path: Path, *, attn_implementation: str = "sdpa") -> PreTrai
         head.weight.data.normal_(0.0, model.config.initializer_range)
         head.bias.data.zero_()
     return model
+
+
+def load_masked_lm(path: Path, *, attn_implementation: str = "sdpa") -> PreTrainedModel:
+    """A float32 masked-language model from a folder; a head that is missing is drawn anew, its decoder tied.
+
+    Args:
+        path: A folder that `check_folder` accepts.
+        attn_implementation: "sdpa" or "eager".
+
+    Raises:
+        ModelError: Weights that cannot be read or that do not fill the encoder.
+    """
+    return _load_model("AutoModelForMaskedLM", path, {"attn_implementation": attn_implementation})
 
 
 def _load_model(auto_class: str, path: Path, options: Mapping[str, Any]) -> PreTrainedModel:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from subarch.arch.architecture import Architecture
-from subarch.arch.costs import Head
+from subarch.arch.costs import Head, parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,3 +138,58 @@ PUBLISHED: Mapping[str, Published] = {
         source=_ETTIN_PAPER,
     ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """A row of Table 1 of the Bort paper."""
+
+    name: str
+    architecture: Architecture
+    """As released or as the authors corrected it; how many heads A2 and A3 have was not published."""
+    parameters: int
+    """As published."""
+    seconds: float
+    """One forward pass on a CPU."""
+    w: float | None
+    """W-coefficient; None for the maximum point."""
+
+
+def counted_as_published(architecture: Architecture) -> int:
+    """Parameters as Table 1 counts those of A1 to A3: hidden and intermediate size swapped, and 1024·H more.
+
+    The last term reproduces the published digits and has no reading that we know: use it for Table 1 only.
+    """
+    swapped = architecture.replace(
+        num_attention_heads=1,
+        hidden_size=architecture.intermediate_size,
+        intermediate_size=architecture.hidden_size,
+        type_vocab_size=1,
+    )
+    return parameters(swapped, "pooler").total + 1024 * swapped.hidden_size
+
+
+TABLE_1: tuple[TableRow, ...] = (
+    TableRow(
+        name="A1 (Bort)", architecture=bort_architecture((4, 8, 1024, 768)), parameters=56_140_000, seconds=0.308, w=8.6
+    ),
+    TableRow(name="A2", architecture=bort_architecture((4, 8, 1024, 512)), parameters=35_200_000, seconds=0.314, w=7.5),
+    TableRow(
+        name="A3", architecture=bort_architecture((4, 16, 1024, 512)), parameters=35_200_000, seconds=0.318, w=6.6
+    ),
+    TableRow(
+        name="BERT-base",
+        architecture=bort_architecture((12, 12, 768, 3072)),
+        parameters=110_000_000,
+        seconds=2.416,
+        w=0.7,
+    ),
+    TableRow(
+        name="RoBERTa-large",
+        architecture=_roberta((24, 16, 1024, 4096)),
+        parameters=355_000_000,
+        seconds=6.170,
+        w=None,
+    ),
+)
+"""Table 1 of arXiv 2010.10499, real sizes beside published numbers; the last row is the maximum point T."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
+from subarch.arch.grid import grid, parse_sizes
 from subarch.errors import ConfigError
 
 CLOSE = 0.8
@@ -40,6 +41,9 @@ class SpaceConfig:
     """
     max_total: float = 0.6
     """Largest share of all of the teacher's parameters."""
+    sizes: str | None = None
+    """Absolute sizes instead, such as "num_hidden_layers=2,4,6 hidden_size=256,384"; then only `vocabulary` of the
+    shares and limits above counts. What it does not name, the teacher gives."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "hidden", "intermediate"):
@@ -53,19 +57,26 @@ class SpaceConfig:
             raise ConfigError(
                 f"min_encoder is {self.min_encoder}, expected a share from 0 to max_encoder ({self.max_encoder})"
             )
+        if self.sizes is not None:
+            parse_sizes(self.sizes)
 
 
-def space_around(teacher: Architecture, config: SpaceConfig, vocab_size: int) -> list[Architecture]:
+def space_around(
+    teacher: Architecture, config: SpaceConfig, vocab_size: int, *, inheritable: bool = True
+) -> list[Architecture]:
     """All students of `config` within its limits, sorted by parameter count.
 
     Args:
         teacher: The architecture to shrink.
         config: Shares and limits.
         vocab_size: Tokens that the student keeps.
+        inheritable: Whether students must be able to take the teacher's weights; shares always give such.
 
     Raises:
         ConfigError: No student is within the limits.
     """
+    if config.sizes is not None:
+        return grid(teacher, parse_sizes(config.sizes), vocab_size, inheritable=inheritable)
     least = CLOSE * config.max_encoder if config.min_encoder is None else config.min_encoder
     found = _within(teacher, config, vocab_size, least)
     if not found and config.min_encoder is None:

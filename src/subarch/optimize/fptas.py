@@ -8,12 +8,13 @@
 | Θ, θ   | `hyperparameters`           | W(f,T) | `w_coefficient`                         |
 | ε      | `epsilon`, interval size    | s      | inside `measure`: the training steps    |
 
-Cost: ⌈|Ξ|/ε⌉·|Θ| short trainings. ε = 1 is exhaustive; the published ratio is ρ ≤ |1 - ε|.
+Cost: ⌈|Ξ|/ε⌉·|Θ| short trainings. ε = 1 is exhaustive; the published ratio is ρ ≤ |1 - ε|. Not in the paper, and ours:
+the order of equal sizes (as given), the guards of W, intervals and ties, what was not measured being left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -106,38 +107,53 @@ def extract(
         run: How to map `measure` over the work, in any order; by default one after the other, here.
 
     Raises:
-        ConfigError: There are no candidates.
+        ConfigError: There are no candidates, or none could be measured.
     """
     if not candidates:
         raise ConfigError("the search space is empty", "widen the space or relax its constraints")
-    work = [(candidate, theta) for theta in range(hyperparameters) for candidate in candidates]
-    measured = dict((run or _one_after_the_other)(measure, work))
+    work = [(candidate, theta) for theta in range(hyperparameters) for candidate in candidates]  # lines 5 and 6
+    measured = dict((run or _one_after_the_other)(measure, work))  # lines 7 and 8
+    return choose(trials_of(work, measured, maximum_point))  # line 9
+
+
+def trials_of(
+    work: Sequence[tuple[Candidate, int]],
+    measured: Mapping[tuple[Candidate, int], Measured],
+    maximum_point: Cost,
+) -> list[Trial[Candidate]]:
+    """W and its interval for what was measured, in the order of `work`.
+
+    What failed or ran out of time is not in `measured`: it is reported by the caller, never given a made-up score.
+    """
     trials = []
     for candidate, theta in work:
         if (candidate, theta) not in measured:
-            continue  # failed or out of time: reported by the caller, never given a made-up score
+            continue
         result = measured[candidate, theta]
         low, high = result.error_interval
-        w_interval = (
-            w_coefficient(result.cost, high, maximum_point),
-            w_coefficient(result.cost, low, maximum_point),
-        )
         trials.append(
             Trial(
                 candidate=candidate,
                 hyperparameters=theta,
                 measured=result,
                 w=w_coefficient(result.cost, result.error, maximum_point),
-                w_interval=w_interval,
+                w_interval=(
+                    w_coefficient(result.cost, high, maximum_point),
+                    w_coefficient(result.cost, low, maximum_point),
+                ),
             )
         )
-    if not trials:
-        raise ConfigError("no candidate could be measured", "give more time, or a smaller search space")
-    return choose(trials)
+    return trials
 
 
 def choose(trials: Sequence[Trial[Candidate]]) -> Extraction[Candidate]:
-    """The largest W; the candidates whose W intervals overlap the winner's; the front."""
+    """The largest W; the candidates whose W intervals overlap the winner's; the front.
+
+    Raises:
+        ConfigError: No trials.
+    """
+    if not trials:
+        raise ConfigError("no candidate could be measured", "give more time, or a smaller search space")
     chosen = max(range(len(trials)), key=lambda index: trials[index].w)
     lowest = trials[chosen].w_interval[0]
     tied = tuple(i for i, trial in enumerate(trials) if i != chosen and trial.w_interval[1] >= lowest)

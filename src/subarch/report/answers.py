@@ -19,6 +19,7 @@ def answer(result: Mapping[str, Any]) -> str:
         "finetune": _finetune,
         "latency": _latency,
         "export": _export,
+        "prepare": _prepare,
     }.get(result["stage"], _numbers)(result)
     return "\n".join([*lines, _place(result)])
 
@@ -39,11 +40,12 @@ def _extract(result: Mapping[str, Any]) -> list[str]:
     metrics = result["metrics"]
     chosen = metrics["candidates"][metrics["chosen"]]
     sizes = chosen["architecture"]
+    tied = f"; its interval of W overlaps those of {len(metrics['tied'])} others" if metrics.get("tied") else ""
     return [
         f"{len(metrics['candidates'])} candidates; the largest W is {chosen['w']:.3f}: "
         f"{sizes['num_hidden_layers']} layers, hidden {sizes['hidden_size']}, {sizes['num_attention_heads']} heads, "
         f"intermediate {sizes['intermediate_size']}, {chosen['parameters'] / 1e6:.1f} M parameters, "
-        f"{chosen['latency_ms']:.2f} ms against the teacher's {metrics['maximum_point']['latency_ms']:.2f} ms"
+        f"{chosen['latency_ms']:.2f} ms against the teacher's {metrics['maximum_point']['latency_ms']:.2f} ms{tied}"
     ]
 
 
@@ -75,6 +77,18 @@ def _export(result: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {row['model_bytes'] / 1e6:.1f} MB, agrees with PyTorch on {row['agreement']:.1%} of random inputs"
         for name, row in result["metrics"].items()
+    ]
+
+
+def _prepare(result: Mapping[str, Any]) -> list[str]:
+    metrics = result["metrics"]
+    splits = [f"{name} {row['blocks']:,}" for name, row in metrics["splits"].items()]
+    left_out = {name: metrics[name] for name in ("dropped_documents", "short_documents", "undecodable_bytes")}
+    return [
+        f"{metrics['documents']:,} documents, {metrics['tokens'] / 1e6:.2f} M tokens, "
+        f"{metrics['input_mb_per_second']:.1f} MB/s; blocks: {', '.join(splits)}",
+        *(f"{name.replace('_', ' ')}: {count:,}" for name, count in left_out.items() if count),
+        *metrics["notes"],
     ]
 
 

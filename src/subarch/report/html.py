@@ -48,6 +48,18 @@ def render_html(report: content.Report) -> str:
         )
         if part
     )
+    return _page(content.title(report), body)
+
+
+def render_candidates(report: content.Report) -> str:
+    """A page of the candidates alone: their figure and their table."""
+    report = content.present(report)
+    heading = f"<header>\n<h1>{escape(content.title(report))}</h1>\n</header>"
+    return _page(content.title(report), f"{heading}\n{_candidates(report)}")
+
+
+def _page(title: str, body: str) -> str:
+    """The whole document; Plotly's script only where there is something to draw."""
     templates = {scheme: theme.template(scheme) for scheme in theme.SCHEMES}
     scripts = (
         f'<script type="application/json" id="templates">{_script_json(templates)}</script>\n'
@@ -59,7 +71,7 @@ def render_html(report: content.Report) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(content.title(report))}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n{scripts}</body>\n</html>\n"
     )
 

@@ -1,4 +1,4 @@
-"""The workshop of the search: everything that all candidates share, and what is done with one of them."""
+"""The workshop of a task: everything that all candidates share, and what is done with one of them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
-from subarch.arch.build import build_config, empty_classifier
-from subarch.arch.costs import flops
+from subarch.arch.build import build_classifier, build_config, empty_classifier
 from subarch.arch.pretrained import quiet_transformers
-from subarch.arch.space import SpaceConfig
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
-from subarch.deploy.runtime import TorchRuntime
-from subarch.errors import ConfigError
-from subarch.stages.inputs import DataConfig, ModelFolder
-from subarch.stages.latency import in_turn
+from subarch.stages.candidate_timing import nominal_timings, random_requests, time_in_turn
+from subarch.stages.extraction import Attempt, ExtractConfig, Timing
+from subarch.stages.inputs import ModelFolder
 from subarch.storage import read_json, replacing_folder
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.encode import bucketed_batches, pad
 from subarch.training.classifier import EncodedData, TeacherOutputs, distillation_loss_for, loss_for, training_batches
 from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, rank_layers, select
-from subarch.training.loop import LoopConfig, LoopContext, train
+from subarch.training.loop import LoopContext, train
 from subarch.training.losses import Batch, surrogate_errors
 from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
 from subarch.training.predict import predict
@@ -42,48 +39,9 @@ RANKING_EXAMPLES = 64
 TIMED_LENGTHS = (0.25, 0.5, 0.75)
 """Quantiles of the validation lengths at which candidates are timed."""
 
-ErrorName = Literal["cross-entropy", "kl"]
-LatencyName = Literal["measured", "nominal"]
-NOMINAL_FLOPS_PER_MS = 1e8
-"""100 GFLOP/s: about one core of a present server processor in fp32; only ratios matter."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractConfig:
-    """Where to search and how to judge a candidate."""
-
-    teacher: str
-    """Folder or Hub id of the fine-tuned teacher: the maximum point T."""
-    out: Path
-    data: DataConfig
-    seed: int = 0
-    max_length: int = 128
-    space: SpaceConfig = field(default_factory=SpaceConfig)
-    """Ξ."""
-    epsilon: int | None = None
-    """Every ε-th candidate is trained; None takes as many as the time allows, at most `candidates`."""
-    candidates: int = 12
-    """How many candidates to aim at when ε is not given."""
-    steps: int = 30
-    """s: training steps of each candidate; fewer where a budget is short."""
-    error: ErrorName = "cross-entropy"
-    """ê: cross-entropy to the teacher's outputs as in the paper, or KL, which leaves out the teacher's entropy."""
-    latency: LatencyName = "measured"
-    """î: milliseconds on this machine, or nominal ones that follow from FLOPs and are the same in every run."""
-    error_examples: int = 400
-    """Validation examples that ê is the mean over."""
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, evaluations=1))
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "error_examples", "candidates"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.epsilon is not None and self.epsilon < 1:
-            raise ConfigError(f"epsilon is {self.epsilon}, expected at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workshop:
+class TaskWorkshop:
     """The teacher opened up on the task's data, ready to make students of any size."""
 
     config: ExtractConfig
@@ -106,31 +64,44 @@ class Workshop:
         return self.teacher.architecture.vocab_size if self.kept_tokens is None else len(self.kept_tokens)
 
     def build(self, candidate: Architecture) -> PreTrainedModel:
-        """A student of this size with the teacher's most important weights."""
+        """A student of this size with the teacher's most important weights, or with random ones."""
+        labels: dict[str, Any] = {
+            "num_labels": self.task.num_outputs,
+            "id2label": dict(enumerate(self.task.labels)) or {0: self.task.label},
+            "problem_type": self.model.config.problem_type,
+        }
+        if self.config.start == "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.config.seed)
+                return build_classifier(candidate, self._student_config, **labels)
         teacher = self.teacher.architecture
         selection = select(candidate, teacher, self.importance, drop_order=self.drop_order, vocab=self.kept_tokens)
-        config = build_config(
-            candidate,
-            self._student_config,
-            num_labels=self.task.num_outputs,
-            id2label=dict(enumerate(self.task.labels)) or {0: self.task.label},
-            problem_type=self.model.config.problem_type,
-            layers=selection.layers,
-        )
+        config = build_config(candidate, self._student_config, layers=selection.layers, **labels)
         student = empty_classifier(config)
         inherit(student, self.model, (candidate, teacher), selection, self.importance)
         return student
 
+    def facts(self, candidate: Architecture) -> dict[str, Any]:
+        """`error_name`, and `imitated_layers`, unless it is deeper than the teacher."""
+        imitated = {}
+        if candidate.num_hidden_layers <= self.teacher.architecture.num_hidden_layers:
+            imitated = {"imitated_layers": list(self.imitated_layers(candidate))}
+        return {"error_name": self._error_name, **imitated}
+
     def imitated_layers(self, candidate: Architecture) -> tuple[int, ...]:
         """For each layer of the student, the teacher's (from 1) after which the next kept one comes."""
-        kept = select(candidate, self.teacher.architecture, self.importance, drop_order=self.drop_order).layers
+        kept = self._kept_layers(candidate.num_hidden_layers)
         return (*kept[1:], self.teacher.architecture.num_hidden_layers)
 
-    def error_of(self, candidate: Architecture, steps: int) -> tuple[float, tuple[float, float]]:
+    def _kept_layers(self, count: int) -> list[int]:
+        layers = self.teacher.architecture.num_hidden_layers
+        return sorted(set(range(layers)) - set(self.drop_order[: layers - count]))
+
+    def error_of(self, attempt: Attempt) -> tuple[float, tuple[float, float]]:
         """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data, with its 95 % interval."""
-        student = self.build(candidate)
-        if steps:
-            self._train(student, steps)
+        student = self.build(attempt.candidate)
+        if attempt.steps:
+            self._train(student, attempt)
         cast_weights(student, resolve_precision("auto", torch.device("cpu")))
         outputs = predict(student, self.validation.encoded, self.validation.pad_token_id)
         teacher = torch.from_numpy(self.teacher_validation)
@@ -140,28 +111,25 @@ class Workshop:
         half = 1.96 * float(errors.std()) / math.sqrt(len(errors))
         return mean, (max(0.0, mean - half), mean + half)
 
-    def _train(self, student: PreTrainedModel, steps: int) -> None:
+    def _train(self, student: PreTrainedModel, attempt: Attempt) -> None:
         prepare_for_training(student, dropout=False)
-        settings = replace(self.config.loop, max_steps=steps)
+        settings = replace(self.config.loops[attempt.theta], max_steps=attempt.steps)
         batches = training_batches(
             self.train_data, batch_size=settings.batch_size, seed=self.config.seed, teacher=self.teacher_train
         )
         loss = distillation_loss_for(self.task, self.labels)
         train(student, batches, loss, config=settings, context=LoopContext(seed=self.config.seed))
 
-    def latencies(self, candidates: Sequence[Architecture]) -> tuple[float, list[float]]:
-        """î of the teacher and of every candidate, milliseconds for one input, all in turn."""
+    def latencies(self, candidates: Sequence[Architecture]) -> tuple[Timing, list[Timing]]:
+        """î of the teacher and of every candidate, milliseconds for one batch, all in turn."""
+        timing = self.config.timing
         if self.config.latency == "nominal":
-            length = max(1, round(float(np.median(self.validation.encoded.lengths))))
-            teacher, *others = (
-                flops(one, length) / NOMINAL_FLOPS_PER_MS for one in (self.teacher.architecture, *candidates)
-            )
+            median = max(1, round(float(np.median(self.validation.encoded.lengths))))
+            lengths = timing.sequence_lengths or (median,)
+            teacher, *others = nominal_timings((self.teacher.architecture, *candidates), lengths, timing.batch_size)
             return teacher, others
-        models: dict[str, PreTrainedModel] = {"teacher": self.model.float()}
-        models |= {str(index): self.build(candidate).eval() for index, candidate in enumerate(candidates)}
-        contestants = {name: (TorchRuntime(model), self._requests) for name, model in models.items()}
-        found = in_turn(contestants, threads=1, repeats=9, seconds=None)
-        return found["teacher"].median_ms, [found[str(index)].median_ms for index in range(len(candidates))]
+        requests = random_requests(timing, self.vocab_size) or self._requests
+        return time_in_turn(timing, self.model.float(), candidates, self.build, requests)
 
     def save_student(self, candidate: Architecture, path: Path) -> None:
         """Write the untrained student with its tokenizer as a Hugging Face folder."""
@@ -176,10 +144,18 @@ class Workshop:
         chosen = [order[int(share * (len(order) - 1))] for share in TIMED_LENGTHS]
         requests = []
         for index in chosen:
-            arrays = pad(self.validation.encoded, np.asarray([index]), self.validation.pad_token_id)
+            batch = np.full(self.config.timing.batch_size, index)
+            arrays = pad(self.validation.encoded, batch, self.validation.pad_token_id)
             arrays.pop("labels", None)
             requests.append(arrays)
         return requests
+
+    @property
+    def _error_name(self) -> str:
+        if self.task.kind == "regression":
+            return "squared distance from the teacher, in units of its variance"
+        names = {"kl": "KL divergence from the teacher (nats)"}
+        return names.get(self.config.error, "cross-entropy to the teacher (nats)")
 
     @cached_property
     def _student_config(self) -> dict[str, Any]:
@@ -188,7 +164,7 @@ class Workshop:
         return cut_special_ids(self.teacher.config, self.kept_tokens)
 
 
-def open_workshop(config: ExtractConfig, data: TaskData, teacher: ModelFolder, folder: Path) -> Workshop:
+def open_workshop(config: ExtractConfig, data: TaskData, teacher: ModelFolder, folder: Path) -> TaskWorkshop:
     """Read the teacher, cut its vocabulary, and weigh its parts on training data."""
     model = teacher.classifier(data.task)
     teacher_train = teacher.encode(data.train, config.max_length)
@@ -197,7 +173,7 @@ def open_workshop(config: ExtractConfig, data: TaskData, teacher: ModelFolder, f
     teacher_validation = teacher.encode(validation, config.max_length)
     assert data.train.labels is not None
     importance, drop_order = _weigh(model, teacher, data, teacher_train, config.seed)
-    return Workshop(
+    return TaskWorkshop(
         config=config,
         task=data.task,
         teacher=teacher,

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from subarch.arch.space import space_around
 from subarch.deploy.onnx_export import require_onnx
 from subarch.errors import ConfigError
 from subarch.running.budget import Budget, parse_duration
+from subarch.stages.candidate_plan import candidate_space
 from subarch.stages.compression import CompressConfig
 from subarch.stages.deliver import deliver
 from subarch.stages.extract import extract, require_searchable
@@ -68,7 +68,8 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> None
     require_searchable(data.task)
     require_onnx()
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
-    space_around(teacher.architecture, config.extract.space, smallest)
+    search = config.extract.for_extract(teacher=config.teacher, out=config.out, data=config.data)
+    candidate_space(search, teacher.architecture, smallest)
     teacher.encode(data.test.take(range(1)), config.max_length)  # type: ignore[arg-type]
 
 

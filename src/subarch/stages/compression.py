@@ -9,7 +9,7 @@ from typing import Any
 from subarch.arch.space import SpaceConfig
 from subarch.errors import BudgetError, ConfigError
 from subarch.running.budget import parse_duration
-from subarch.stages.candidates import ErrorName, ExtractConfig, LatencyName
+from subarch.stages.extraction import ErrorName, ExtractConfig, LatencyName
 from subarch.stages.finetune import DistillationConfig
 from subarch.stages.inputs import DataConfig
 from subarch.training.loop import LoopConfig

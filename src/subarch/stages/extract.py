@@ -1,73 +1,113 @@
-"""Extract an architecture: the FPTAS over a space around the teacher, with the task's own surrogate error.
+"""Extract an architecture: the FPTAS over a space around the teacher, judged on a task or on a corpus.
 
-Differences from Bort's search, all on purpose: candidates start from the teacher's weights instead of noise, they
-train with AdamW (which the paper allows), the error is taken on the task, and only î of PyTorch on this machine is
-measured. The algorithm itself is optimize/fptas.py.
+The algorithm itself is optimize/fptas.py; `--preset bort` is the paper's search on a corpus. The other settings are
+ours: candidates start from the teacher's weights instead of noise, train with AdamW (which the paper allows), and may
+be judged on the task.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
 
 from subarch.arch.architecture import Architecture
-from subarch.arch.costs import parameters
-from subarch.arch.space import space_around
-from subarch.errors import BudgetError, ConfigError, InterruptedRun
+from subarch.errors import ConfigError
 from subarch.optimize import fptas
-from subarch.stages.candidates import ExtractConfig, Workshop, open_workshop
+from subarch.optimize.halving import Rung, halve, rung_steps
+from subarch.stages.candidate_plan import Plan, candidate_space, read_or_make_plan
+from subarch.stages.candidate_runs import CandidateRuns
+from subarch.stages.candidate_table import write_table
+from subarch.stages.candidates import open_workshop
+from subarch.stages.extraction import PRESETS, ExtractConfig, Workshop
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.output import OutputFolder, Result, claim
-from subarch.stages.session import Session, seconds_left
-from subarch.storage import read_json, write_json
-from subarch.tasks.base import Task
-from subarch.tracking.record import Run
+from subarch.stages.output import Result, claim
+from subarch.stages.session import Session
+from subarch.storage import write_json
+from subarch.tasks.base import Task, TaskData
+
+__all__ = ["PRESETS", "ExtractConfig", "extract", "require_searchable"]
 
 SEARCHED = ("classification", "regression")
 """Kinds of tasks whose surrogate error is defined."""
 
 
 def extract(config: ExtractConfig, session: Session | None = None) -> Result:
-    """Choose the architecture with the largest W-coefficient, and leave a student that inherits from the teacher.
+    """Choose the architecture with the largest W-coefficient, and leave a student of it.
 
     Returns:
         Metrics: `maximum_point`, `candidates` (with parameters, latency_ms, error, error_interval, w), `chosen`,
-        `tied`, `front`, `imitated_layers` (of the teacher, from 1, for each layer of the student); files:
-        `architecture.json` and the folder `student` (inherited, not yet distilled).
+        `tied`, `front`, `failed`, `imitated_layers` (of the teacher, from 1, for each layer of the student); files:
+        `architecture.json`, `candidates.html`, `candidates.csv` and the folder `student` (not trained).
 
     Raises:
         UserError: Data, teacher, space or output folder that cannot be used.
         InterruptedRun: Stopped by the user; finished candidates are kept.
     """
     session = session or Session()
-    data = load_data(config.data)
-    require_searchable(data.task)
     teacher = ModelFolder.of(config.teacher)
-    teacher.require_answers(data.task)
-    data = aligned(data, teacher)
-    with claim(config.out, "extract", config, data.fingerprint) as folder:
+    source = open_source(config, teacher)
+    candidate_space(config, teacher.architecture, source.least_vocabulary)
+    with claim(config.out, "extract", config, source.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
-        with session.recorded(folder, f"extract {data.task.name}") as run:
+        with session.recorded(folder, f"extract {source.name}") as run:
             started = time.monotonic()
             session.phase("weighing the teacher's parts")
-            workshop = open_workshop(config, data, teacher, folder.path)
-            extraction, maximum_point = _search(config, session, workshop, folder)
-            chosen = extraction.trials[extraction.chosen].candidate
-            workshop.save_student(chosen, folder.path / "student")
-            write_json(folder.path / "architecture.json", chosen.to_json())
-            metrics = _metrics(extraction, maximum_point) | {
-                "error_name": _error_name(config.error, data.task.kind),
-                "imitated_layers": list(workshop.imitated_layers(chosen)),
-            }
-            _record_trials(session, run, metrics)
-            artifacts = {
-                "architecture": folder.path / "architecture.json",
-                "student": folder.path / "student",
-            }
+            workshop, vocab_size = source.open(folder.path)
+            space = candidate_space(config, teacher.architecture, vocab_size)
+            plan = read_or_make_plan(config, session, workshop, space, folder.path)
+            runs = CandidateRuns(plan=plan, workshop=workshop, session=session, run=run, folder=folder.path)
+            rungs = _search(config, session, plan, runs)
+            metrics = _metrics(config, plan, rungs) | {"failed": runs.failed}
+            run.log({"chosen_w": metrics["candidates"][metrics["chosen"]]["w"]}, step=0)
+            artifacts = _write(folder.path, workshop, rungs[-1].extraction, metrics)
+            run.artifact(artifacts["table"])
         return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
+
+
+class Source(Protocol):
+    """On what candidates are judged: checked, not opened yet."""
+
+    name: str
+    fingerprint: str
+    least_vocabulary: int
+    """Fewest tokens that students can have."""
+
+    def open(self, folder: Path) -> tuple[Workshop, int]:
+        """The workshop, and the vocabulary of its students."""
+        ...
+
+
+class TaskSource:
+    """A task and a teacher that answers it."""
+
+    def __init__(self, config: ExtractConfig, data: TaskData, teacher: ModelFolder) -> None:
+        self.config, self.data, self.teacher = config, data, teacher
+        self.name, self.fingerprint = data.task.name, data.fingerprint
+        self.least_vocabulary = max(1, round(config.space.vocabulary * teacher.architecture.vocab_size))
+
+    def open(self, folder: Path) -> tuple[Workshop, int]:
+        """The workshop, and the vocabulary of its students."""
+        workshop = open_workshop(self.config, self.data, self.teacher, folder)
+        return workshop, workshop.vocab_size
+
+
+def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
+    """What the configuration judges candidates on.
+
+    Raises:
+        UserError: Data or shards that cannot be used, or a teacher that does not fit them.
+    """
+    if config.data is None:
+        from subarch.stages.corpus_candidates import CorpusSource
+
+        return CorpusSource.of(config, teacher)
+    data = load_data(config.data)
+    require_searchable(data.task)
+    teacher.require_answers(data.task)
+    return TaskSource(config, aligned(data, teacher), teacher)
 
 
 def require_searchable(task: Task) -> None:
@@ -79,124 +119,71 @@ def require_searchable(task: Task) -> None:
         )
 
 
-def _search(
-    config: ExtractConfig, session: Session, workshop: Workshop, folder: OutputFolder
-) -> tuple[fptas.Extraction[Architecture], fptas.Cost]:
-    space = space_around(workshop.teacher.architecture, config.space, workshop.vocab_size)
-    plan_file = folder.path / "plan.json"
-    if not plan_file.exists():
-        write_json(plan_file, _plan(config, session, workshop, space))
-    plan = read_json(plan_file)
-    candidates = [Architecture.from_json(value) for value in plan["candidates"]]
-    maximum_point = fptas.Cost(**plan["maximum_point"])
-    costs = {c: fptas.Cost(**cost) for c, cost in zip(candidates, plan["costs"], strict=True)}
-    session.tell("candidates", total=len(candidates))
-
-    def measure(item: tuple[Architecture, int]) -> fptas.Measured:
-        candidate, _ = item
-        file = folder.path / "candidates" / f"{candidates.index(candidate):03d}.json"
-        if not file.exists():
-            error, interval = workshop.error_of(candidate, plan["steps"])
-            write_json(file, {"error": error, "error_interval": interval})
-        found = read_json(file)
-        low, high = found["error_interval"]
-        return fptas.Measured(cost=costs[candidate], error=found["error"], error_interval=(low, high))
-
-    def run(function: Any, work: Iterable[Any]) -> Iterator[Any]:
-        return _run_candidates(session, function, work)
-
-    return fptas.extract(candidates, maximum_point, measure, run=run), maximum_point
+def _search(config: ExtractConfig, session: Session, plan: Plan, runs: CandidateRuns) -> list[Rung[Architecture]]:
+    """The rungs of the search; one where nothing is halved."""
+    thetas = len(config.loops)
+    pairs = [(candidate, theta) for theta in range(thetas) for candidate in plan.candidates]
+    if config.halving is None:
+        session.tell("candidates", total=len(pairs))
+        extraction = fptas.extract(
+            plan.candidates,
+            plan.maximum_cost,
+            lambda pair: next(iter(runs.measure(plan.steps, [pair])))[1],
+            hyperparameters=thetas,
+            run=lambda _, work: runs.measure(plan.steps, list(work)),
+        )
+        return [Rung(steps=plan.steps, extraction=extraction)]
+    rungs = len(rung_steps(len(pairs), plan.steps, config.halving))
+    session.tell("candidates", total=sum(max(1, len(pairs) // config.halving**rung) for rung in range(rungs)))
+    return halve(pairs, plan.maximum_cost, runs.measure, steps=plan.steps, factor=config.halving)
 
 
-def _run_candidates(session: Session, function: Any, work: Iterable[Any]) -> Iterator[Any]:
-    """Hand the candidates to the executor; out of time, the rest is left out, but never the first."""
-    for done, outcome in enumerate(session.executor.map(function, work), start=1):
-        yield outcome.item, outcome.result()
-        session.tell("candidate", done=done)
-        if session.stop_requested():
-            raise InterruptedRun(f"interrupted after {done} candidates, saved", "the same command resumes")
-        if session.deadline.expired:
-            return
-
-
-def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: list[Architecture]) -> dict[str, Any]:
-    """Which candidates, and what they cost; written once, so that a resumed run measures nothing twice."""
-    epsilon = config.epsilon or math.ceil(len(space) / config.candidates)
-    steps, remaining = config.steps, seconds_left(session.deadline)
-    if remaining is not None:
-        if remaining <= 0:
-            raise BudgetError("the budget was spent before the first candidate", "give a longer --budget")
-        fixed, each = _seconds_of_a_candidate(workshop, space[len(space) // 2])
-        total = 0.85 * (seconds_left(session.deadline) or 0.0)
-        # Fewer steps first, down to none: inherited weights alone tell candidates apart. Then fewer candidates.
-        wanted = math.ceil(len(space) / epsilon)
-        steps = int(min(config.steps, max(0.0, (total / wanted - fixed) / each)))
-        if config.epsilon is None:
-            affordable = max(1, int(total / (fixed + steps * each)))
-            epsilon = max(epsilon, math.ceil(len(space) / affordable))
-    candidates = fptas.every_epsilon(space, lambda a: parameters(a).total, min(epsilon, len(space)))
-    session.phase("timing candidates")
-    teacher_ms, latencies = workshop.latencies(candidates)
-    teacher = workshop.teacher.architecture
+def _metrics(config: ExtractConfig, plan: Plan, rungs: list[Rung[Architecture]]) -> dict[str, Any]:
+    """The table: what the last rung measured first, so that its indices hold, then what earlier rungs left behind."""
+    last = rungs[-1].extraction
+    rows, seen = [], set()
+    timings = dict(zip(plan.candidates, plan.timings, strict=True))
+    for rung in reversed(rungs):
+        for trial in rung.extraction.trials:
+            if (trial.candidate, trial.hyperparameters) in seen:
+                continue
+            seen.add((trial.candidate, trial.hyperparameters))
+            timing = timings[trial.candidate]
+            rows.append(
+                {
+                    "architecture": trial.candidate.to_json(),
+                    "parameters": trial.measured.cost.parameters,
+                    "latency_ms": timing.latency_ms,
+                    "latency_ms_low": timing.low_ms,
+                    "latency_ms_high": timing.high_ms,
+                    "error": trial.measured.error,
+                    "error_interval": list(trial.measured.error_interval),
+                    "w": trial.w,
+                    "w_interval": list(trial.w_interval),
+                    "hyperparameters": trial.hyperparameters,
+                    "steps": rung.steps,
+                }
+            )
     return {
-        "space": len(space),
-        "epsilon": epsilon,
-        "steps": steps,
-        "maximum_point": {"parameters": parameters(teacher).total, "latency_ms": teacher_ms},
-        "candidates": [candidate.to_json() for candidate in candidates],
-        "costs": [
-            {"parameters": parameters(c).total, "latency_ms": ms} for c, ms in zip(candidates, latencies, strict=True)
-        ],
+        "maximum_point": {"parameters": plan.maximum_parameters, **asdict(plan.maximum_point)},
+        "space": plan.space,
+        "epsilon": plan.epsilon,
+        "steps": plan.steps,
+        "candidates": rows,
+        "chosen": last.chosen,
+        "tied": list(last.tied),
+        "front": list(last.front),
+        "hyperparameters": [asdict(theta) for theta in config.thetas],
+        "rungs": [{"steps": rung.steps, "measured": len(rung.extraction.trials)} for rung in rungs],
     }
 
 
-def _seconds_of_a_candidate(workshop: Workshop, candidate: Architecture) -> tuple[float, float]:
-    """What a middling candidate takes without training, and what one step takes, from two short trainings."""
-    workshop.error_of(candidate, 1)  # the first call also computes what all candidates share
-    times = []
-    for steps in (1, 4):
-        started = time.monotonic()
-        workshop.error_of(candidate, steps)
-        times.append(time.monotonic() - started)
-    each = max(1e-3, (times[1] - times[0]) / 3)
-    return max(0.0, times[0] - each), each
-
-
-def _metrics(extraction: fptas.Extraction[Architecture], maximum_point: fptas.Cost) -> dict[str, Any]:
-    candidates = [
-        {
-            "architecture": trial.candidate.to_json(),
-            "parameters": trial.measured.cost.parameters,
-            "latency_ms": trial.measured.cost.latency_ms,
-            "error": trial.measured.error,
-            "error_interval": list(trial.measured.error_interval),
-            "w": trial.w,
-        }
-        for trial in extraction.trials
-    ]
-    return {
-        "maximum_point": {"parameters": maximum_point.parameters, "latency_ms": maximum_point.latency_ms},
-        "candidates": candidates,
-        "chosen": extraction.chosen,
-        "tied": list(extraction.tied),
-        "front": list(extraction.front),
-    }
-
-
-def _record_trials(session: Session, run: Run, metrics: dict[str, Any]) -> None:
-    known = {child["name"] for child in session.record.runs("candidate", run.run_id)}
-    for index, candidate in enumerate(metrics["candidates"]):
-        if f"candidate {index}" in known:
-            continue  # a killed run got this far
-        numbers = {key: candidate[key] for key in ("parameters", "latency_ms", "error", "w")}
-        with session.record.start(
-            "candidate", name=f"candidate {index}", config=candidate["architecture"], parent=run.run_id
-        ) as child:
-            child.log(numbers, step=0)
-    run.log({"chosen_w": metrics["candidates"][metrics["chosen"]]["w"]}, step=0)
-
-
-def _error_name(name: str, kind: str) -> str:
-    if kind == "regression":
-        return "squared distance from the teacher, in units of its variance"
-    return {"kl": "KL divergence from the teacher (nats)"}.get(name, "cross-entropy to the teacher (nats)")
+def _write(
+    folder: Path, workshop: Workshop, extraction: fptas.Extraction[Architecture], metrics: dict[str, Any]
+) -> dict[str, Path]:
+    chosen = extraction.trials[extraction.chosen].candidate
+    metrics |= workshop.facts(chosen)
+    workshop.save_student(chosen, folder / "student")
+    write_json(folder / "architecture.json", chosen.to_json())
+    files = write_table(folder, metrics)
+    return {"architecture": folder / "architecture.json", "student": folder / "student", **files}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -43,12 +44,31 @@ _OUTPUTS: dict[Kind, str] = {
 }
 
 
+_MASKED = """\
+from transformers import pipeline
+fill = pipeline("fill-mask", model="PATH_OF_THIS_FOLDER")
+"""
+
+
 def save_model(path: Path, trained: PreTrainedModel, source: ModelFolder, task: Task) -> None:
     """Write model, tokenizer and a model card; files appear whole or not at all."""
+    _save(path, trained, source.tokenizer, _card(path.name, task))
+
+
+def save_masked_lm(path: Path, trained: PreTrainedModel, tokenizer: Any) -> None:
+    """Write a masked-language model, its tokenizer and a model card; files appear whole or not at all."""
+    card = (
+        f"---\nlibrary_name: transformers\npipeline_tag: fill-mask\n---\n\n# {path.name}\n\n"
+        f"A masked-language model, pre-trained by subarch.\n\n```python\n{_MASKED}```\n"
+    )
+    _save(path, trained, tokenizer, card)
+
+
+def _save(path: Path, trained: PreTrainedModel, tokenizer: Any, card: str) -> None:
     with replacing_folder(path / "model.partial") as temporary, quiet_transformers():
         trained.to("cpu").save_pretrained(temporary)
-        source.tokenizer.save_pretrained(temporary)
-        (temporary / "README.md").write_text(_card(path.name, task), encoding="utf-8")
+        tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
     # config.json last: without it the folder is no model.
     for file in sorted((path / "model.partial").iterdir(), key=lambda file: file.name == "config.json"):
         file.replace(path / file.name)

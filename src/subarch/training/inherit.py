@@ -39,6 +39,12 @@ class Selection:
     """Teacher token id of each student token id (in the student's order)."""
 
 
+def require_inheritable(student: Architecture, teacher: Architecture) -> None:
+    """Raise ModelError where `inherit` would, without any weights."""
+    _require_smaller(student, teacher)
+    _require_heads(student, teacher)
+
+
 def select(
     student: Architecture,
     teacher: Architecture,
@@ -59,17 +65,7 @@ def select(
     Raises:
         ModelError: The student is larger than its teacher in some dimension, or only one projects its embeddings.
     """
-    for field in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size", "embedding_width"):
-        if getattr(student, field) > getattr(teacher, field):
-            raise ModelError(
-                f"the student's {field} {getattr(student, field)} is larger than the teacher's "
-                f"{getattr(teacher, field)}, so it cannot inherit its weights"
-            )
-    if (student.embedding_size is None) != (teacher.embedding_size is None):
-        raise ModelError(
-            f"the student's embedding_size is {student.embedding_width} of hidden_size {student.hidden_size}, the "
-            f"teacher's {teacher.embedding_width} of {teacher.hidden_size}: only one of them projects its embeddings"
-        )
+    _require_smaller(student, teacher)
     dropped = set(drop_order[: teacher.num_hidden_layers - student.num_hidden_layers])
     layers = tuple(layer for layer in range(teacher.num_hidden_layers) if layer not in dropped)
     attention = None
@@ -113,12 +109,7 @@ def inherit(
     """
     family = family_of(architectures[1].family)
     source = {**dict(teacher.named_buffers()), **dict(teacher.named_parameters())}
-    if architectures[0].head_dim != architectures[1].head_dim:
-        raise ModelError(
-            f"heads of width {architectures[0].head_dim} cannot inherit from heads of width "
-            f"{architectures[1].head_dim}",
-            "change num_attention_heads and hidden_size in proportion",
-        )
+    _require_heads(*architectures)
     with torch.no_grad():
         for name, target in student.named_parameters():
             layer = layer_of(family, name)
@@ -205,3 +196,25 @@ def _solve_feed_forward(
         new.weight.copy_(solved[:, : new.weight.shape[1]])
         if new.bias is not None:
             new.bias.copy_(solved[:, -1])
+
+
+def _require_smaller(student: Architecture, teacher: Architecture) -> None:
+    for field in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size", "embedding_width"):
+        if getattr(student, field) > getattr(teacher, field):
+            raise ModelError(
+                f"the student's {field} {getattr(student, field)} is larger than the teacher's "
+                f"{getattr(teacher, field)}, so it cannot inherit its weights"
+            )
+    if (student.embedding_size is None) != (teacher.embedding_size is None):
+        raise ModelError(
+            f"the student's embedding_size is {student.embedding_width} of hidden_size {student.hidden_size}, the "
+            f"teacher's {teacher.embedding_width} of {teacher.hidden_size}: only one of them projects its embeddings"
+        )
+
+
+def _require_heads(student: Architecture, teacher: Architecture) -> None:
+    if student.head_dim != teacher.head_dim:
+        raise ModelError(
+            f"heads of width {student.head_dim} cannot inherit from heads of width {teacher.head_dim}",
+            "change num_attention_heads and hidden_size in proportion",
+        )

@@ -7,23 +7,34 @@ Cramming, arXiv 2212.14034): the learning rate follows progress, so a wall-clock
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
-from subarch.errors import BudgetError, ConfigError, DataError, InterruptedRun
+from subarch.errors import BudgetError, ConfigError, DataError, DivergedError, InterruptedRun
 from subarch.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from subarch.training.losses import Batch, Loss, require_finite
-from subarch.training.precision import MasterWeights, Precision, autocast, cast_weights, resolve_precision
+from subarch.training.precision import (
+    MasterWeights,
+    OptimizerName,
+    Precision,
+    autocast,
+    cast_weights,
+    resolve_precision,
+)
+from subarch.training.schedules import Schedule, rate
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked_positions")
 """What of a batch the model reads; everything else in it is for the loss."""
+
+SMOOTHING = 0.95
+"""Of the loss whose rise tells divergence: a mean over the last twenty steps or so; ours."""
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -38,10 +49,14 @@ class LoopConfig:
     """How to train."""
 
     learning_rate: float = 5e-5
-    """Peak of AdamW's learning rate."""
+    """Peak of the learning rate."""
+    optimizer: OptimizerName = "adamw"
+    """AdamW, or plain SGD."""
     weight_decay: float = 0.01
     warmup: float = 0.1
     """Share of the progress spent on the linear warm-up."""
+    schedule: Schedule = "linear"
+    """How the learning rate falls after the warm-up."""
     batch_size: int = 32
     epochs: float = 3.0
     """Passes over the data, unless the time share or `max_steps` ends it first."""
@@ -53,6 +68,10 @@ class LoopConfig:
     precision: Precision = "auto"
     checkpoint_seconds: float = 10.0
     """Least time between two checkpoints; they take at most about 3 % of the time in any case."""
+    keep_checkpoints: Literal[1, 2] = 1
+    """How many of the newest checkpoints are kept; each holds the best weights too."""
+    divergence: float | None = None
+    """Stop where the smoothed loss is so many times its lowest; never by default."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "epochs", "clip_norm", "evaluations"):
@@ -60,6 +79,10 @@ class LoopConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a positive number")
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup is {self.warmup}, expected a share in [0, 1)")
+        if self.schedule == "noam" and not self.warmup:
+            raise ConfigError("the noam schedule needs a warmup, got 0", "for example warmup=0.01")
+        if self.divergence is not None and self.divergence <= 1:
+            raise ConfigError(f"divergence is {self.divergence}, expected more than 1 times the lowest loss")
         if self.max_steps is not None and self.max_steps < 1:
             raise ConfigError(f"max_steps is {self.max_steps}, expected at least 1")
 
@@ -93,15 +116,31 @@ class Batches:
 
     Each batch comes as a function that makes it, so that skipping to where a killed run was costs nothing.
 
+    Args:
+        count: Batches of an epoch.
+        epoch: See above.
+        split: Where batches can be parted: takes such a function and a number, and gives functions that make the
+            parts. Their losses must add up to that of the batch, as means over processes.
+        parts: Into how many each batch is parted.
+
     Raises:
         DataError: `count` is 0: an epoch without batches would never end.
     """
 
-    def __init__(self, count: int, epoch: Callable[[int], Iterator[Callable[[], Batch]]]) -> None:
+    def __init__(
+        self,
+        count: int,
+        epoch: Callable[[int], Iterator[Callable[[], Batch]]],
+        *,
+        split: Callable[[Callable[[], Batch], int], Sequence[Callable[[], Batch]]] | None = None,
+        parts: int = 1,
+    ) -> None:
         if count < 1:
             raise DataError(f"{count} batches to train on, expected at least one", "give it training rows")
         self.count = count
         self.epoch = epoch
+        self.split = split
+        self.parts = parts
 
 
 def train(
@@ -126,12 +165,14 @@ def train(
     Raises:
         InterruptedRun: After a checkpoint, when `context.stop_requested()`.
         BudgetError: There is no time for a first step.
+        DivergedError: A loss or gradients that are no numbers, or a loss that rose beyond `config.divergence`; the
+            last checkpoint stays.
     """
     run = _Run(model, batches, config, context, evaluate)
     if run.progress >= 1.0 and run.state.step == 0:
         raise BudgetError("the time share ended before the first training step", "give a longer --budget")
-    for batch in run.batches_to_come():
-        run.step(batch, loss)
+    for make_batch in run.batches_to_come():
+        run.step(make_batch, loss)
         run.evaluate_if_due()
         run.save_if_due()
     return run.finish()
@@ -154,13 +195,17 @@ class _Run:
         fp32_weights = {name: p.detach().clone() for name, p in self.raw_model.named_parameters()}
         cast_weights(self.raw_model, self.dtype)
         self.masters = MasterWeights(
-            self.raw_model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+            self.raw_model,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            optimizer=config.optimizer,
         )
         self.masters.load_weights(fp32_weights)
-        self.model = self.accelerator.prepare(self.raw_model)
+        # Parts are summed up before the processes share their gradients, which `_share_gradients` does.
+        self.model = self.raw_model if batches.split else self.accelerator.prepare(self.raw_model)
         self.batches, self.config, self.context, self.evaluate = batches, config, context, evaluate
         self.total_steps = config.max_steps or max(1, round(config.epochs * batches.count))
-        self.state = TrainState()
+        self.state = TrainState(parts=batches.parts)
         self.best: dict[str, Tensor] | None = None
         if context.checkpoint and (found := load_checkpoint(context.checkpoint, self.masters)):
             self.state, self.best = found
@@ -182,23 +227,55 @@ class _Run:
             return value
         return float(broadcast(torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)))
 
-    def batches_to_come(self) -> Iterator[Batch]:
-        """Epoch after epoch, the batches that were not seen yet, until training is finished."""
+    def batches_to_come(self) -> Iterator[Callable[[], Batch]]:
+        """Epoch after epoch, what makes the batches not seen yet, until training is finished."""
         while True:
             start = self.state.batch_in_epoch
             for index, make_batch in enumerate(self.batches.epoch(self.state.epoch)):
                 if self.state.finished:
                     return
                 if index >= start:
-                    yield make_batch()
+                    yield make_batch
                     self.state.batch_in_epoch = index + 1
             self.state.epoch, self.state.batch_in_epoch = self.state.epoch + 1, 0
 
-    def step(self, batch: Batch, loss: Loss) -> None:
+    def step(self, make_batch: Callable[[], Batch], loss: Loss) -> None:
         """One optimiser step."""
         self.model.train()
         torch.manual_seed(self.context.seed * 1_000_003 + self.state.step)  # dropout, the same after a resume
-        batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+        number = self._fill_gradients(make_batch, loss)
+        self._watch(number)
+        peak_share = rate(self.config.schedule, self.progress, self.config.warmup)
+        learning_rate = self.config.learning_rate * peak_share
+        self.masters.step(learning_rate, self.config.clip_norm)
+        self.state.step += 1
+        self.state.seconds = self._of_main(time.monotonic() - self.clock)
+        self.context.on_event(
+            {"event": "step", "step": self.state.step, "loss": number, "learning_rate": learning_rate}
+            | {"progress": self.progress, "seconds": self.state.seconds}
+        )
+        self.state.finished = self.progress >= 1.0
+
+    def _fill_gradients(self, make_batch: Callable[[], Batch], loss: Loss) -> float:
+        """Backward through a batch, in as many parts as memory asks for; returns its loss."""
+        if self.batches.split is None:
+            return self._backward(make_batch, loss)
+        while True:
+            number, parts = 0.0, self.batches.split(make_batch, self.state.parts)
+            failed = False
+            try:
+                for part in parts:
+                    number += self._backward(part, loss)
+            except torch.OutOfMemoryError:
+                if len(parts) < self.state.parts:
+                    raise  # one row a part, and still too much
+                failed = True
+            if not self._of_any(failed):
+                return self._share_gradients(number)
+            self._halve()
+
+    def _backward(self, make_batch: Callable[[], Batch], loss: Loss) -> float:
+        batch = {name: tensor.to(self.accelerator.device) for name, tensor in make_batch().items()}
         inputs = {name: batch[name] for name in INPUTS if name in batch}
         hidden = {"output_hidden_states": True} if "teacher_hidden" in batch else {}
         with autocast(self.config.precision, self.accelerator.device):
@@ -206,18 +283,53 @@ class _Run:
         if hidden:
             layers = batch["teacher_hidden"].shape[2]
             batch["student_hidden"] = torch.stack(output.hidden_states[-layers:], dim=2)
+        batch |= getattr(output, "loss_inputs", {})
         value = loss(output.logits, batch)
         number = require_finite(value, self.state.step)
         self.accelerator.backward(value)
-        rate = self.config.learning_rate * _triangle(self.progress, self.config.warmup)
-        self.masters.step(rate, self.config.clip_norm)
-        self.state.step += 1
-        self.state.seconds = self._of_main(time.monotonic() - self.clock)
-        self.context.on_event(
-            {"event": "step", "step": self.state.step, "loss": number, "learning_rate": rate}
-            | {"progress": self.progress, "seconds": self.state.seconds}
-        )
-        self.state.finished = self.progress >= 1.0
+        return number
+
+    def _halve(self) -> None:
+        """Half the rows at a time from now on."""
+        self.masters.clear()
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.state.parts *= 2
+        detail = f"{self.state.parts} micro-batches a step from now on, of half the rows; the batch stays the same"
+        self.context.on_event({"event": "phase", "name": "out of memory", "detail": detail})
+
+    def _of_any(self, failed: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.accelerator.num_processes == 1:
+            return failed
+        return float(reduce(torch.tensor(float(failed), device=self.accelerator.device), "sum")) > 0
+
+    def _share_gradients(self, number: float) -> float:
+        """Average the gradients over the processes, and the loss."""
+        if self.accelerator.num_processes == 1:
+            return number
+        gradients = [p.grad for p in self.masters.working if p.grad is not None]
+        whole = torch.cat([gradient.float().flatten() for gradient in gradients])
+        shares = reduce(whole, "mean").split([gradient.numel() for gradient in gradients])
+        for gradient, share in zip(gradients, shares, strict=True):
+            gradient.copy_(share.view_as(gradient))
+        return float(reduce(torch.tensor(number, dtype=torch.float64, device=self.accelerator.device), "mean"))
+
+    def _watch(self, number: float) -> None:
+        """Raise DivergedError where the smoothed loss has left its lowest too far behind."""
+        limit, state = self.config.divergence, self.state
+        if limit is None:
+            return
+        old = number if state.smoothed_loss is None else state.smoothed_loss
+        state.smoothed_loss = SMOOTHING * old + (1.0 - SMOOTHING) * number
+        lowest = state.smoothed_loss if state.lowest_loss is None else state.lowest_loss
+        state.lowest_loss = min(lowest, state.smoothed_loss)
+        if state.smoothed_loss > limit * state.lowest_loss:
+            raise DivergedError(
+                f"the loss diverges: {state.smoothed_loss:.3f} at step {state.step}, smoothed, after "
+                f"{state.lowest_loss:.3f} at its lowest",
+                "lower the learning rate; the last checkpoint is kept",
+            )
 
     def evaluate_if_due(self) -> None:
         """Score on validation data `config.evaluations` times, and keep the best weights."""
@@ -252,7 +364,8 @@ class _Run:
             state = self.state
             # The batch in hand is done although the iterator has not advanced yet.
             snapshot = TrainState(**{**vars(state), "batch_in_epoch": state.batch_in_epoch + 1})
-            save_checkpoint(self.context.checkpoint, snapshot, self.masters, self.best)
+            keep = self.config.keep_checkpoints
+            save_checkpoint(self.context.checkpoint, snapshot, self.masters, self.best, keep=keep)
             self.last_save, self.save_cost = time.monotonic(), time.monotonic() - started
         if stopping:
             raise InterruptedRun(f"interrupted at step {self.state.step}, saved", "the same command resumes")
@@ -269,10 +382,3 @@ class _Run:
         return TrainResult(
             steps=state.step, seconds=state.seconds, best_score=state.best_score, best_step=state.best_step
         )
-
-
-def _triangle(progress: float, warmup: float) -> float:
-    """Linear warm-up, then linear decay to zero."""
-    if progress < warmup:
-        return (progress + 1e-3) / (warmup + 1e-3)
-    return max(0.0, (1.0 - progress) / (1.0 - warmup))

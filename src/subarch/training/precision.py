@@ -14,7 +14,10 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from subarch.errors import DivergedError
+
 Precision = Literal["auto", "fp32", "bf16"]
+OptimizerName = Literal["adamw", "sgd"]
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -72,12 +75,14 @@ def prepare_for_training(model: Any, *, dropout: bool) -> None:
 
 
 class MasterWeights:
-    """AdamW over fp32 copies of a model's parameters (or over the parameters themselves where they are fp32).
+    """An optimiser over fp32 copies of a model's parameters (or over the parameters themselves where they are fp32).
 
-    Weight decay spares biases and norms, as BERT's does.
+    Weight decay spares biases and norms, as BERT's does. SGD is plain: no momentum.
     """
 
-    def __init__(self, model: nn.Module, *, learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self, model: nn.Module, *, learning_rate: float, weight_decay: float, optimizer: OptimizerName = "adamw"
+    ) -> None:
         self.names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.working = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.shared = all(parameter.dtype == torch.float32 for parameter in self.working)
@@ -85,20 +90,38 @@ class MasterWeights:
         decayed = [p for p in self.masters if p.ndim > 1]
         spared = [p for p in self.masters if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.SGD(groups, lr=learning_rate)
+            if optimizer == "sgd"
+            else torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        )
 
     def step(self, learning_rate: float, clip_norm: float) -> None:
-        """Clip the gradients' global norm, update the masters, copy them back and clear the gradients."""
+        """Clip the gradients' global norm, update the masters, copy them back and clear the gradients.
+
+        Raises:
+            DivergedError: Gradients that are no numbers; nothing is updated.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         if not self.shared:
             for master, parameter in zip(self.masters, self.working, strict=True):
                 master.grad = None if parameter.grad is None else parameter.grad.float()
                 parameter.grad = None
-        torch.nn.utils.clip_grad_norm_([p for p in self.masters if p.grad is not None], clip_norm, foreach=True)
+        norm = torch.nn.utils.clip_grad_norm_([p for p in self.masters if p.grad is not None], clip_norm, foreach=True)
+        if not torch.isfinite(norm):
+            self.clear()
+            raise DivergedError(
+                f"the norm of the gradients became {float(norm)}", "lower the learning rate, or train in fp32"
+            )
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.clear()
         self.publish()
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for parameter in (*self.masters, *self.working):
+            parameter.grad = None
 
     @torch.no_grad()
     def publish(self) -> None:

@@ -1,0 +1,130 @@
+"""The flags that several commands share, or that would make one too long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DataFlags:
+    """Which data."""
+
+    task: str | None = None
+    "A built-in task such as sst2, copa, race_middle or squad2; finetune and evaluate take glue, superglue, race too."
+    train: Path | None = None
+    "Your own training rows instead: CSV, TSV, JSONL or Parquet."
+    valid: Path | None = None
+    "Rows that select; else made from the training rows."
+    test: Path | None = None
+    "Rows that report; else made from the training rows."
+    text: str | None = None
+    "Column of the text."
+    text_pair: str | None = None
+    "Column of the second text, if any."
+    label: str | None = None
+    "Column of the label."
+    kind: Literal["classification", "regression"] | None = None
+    "What the label is, if it cannot be guessed."
+    data_dir: Path | None = None
+    "Folder of official files; SUBARCH_DATA by default, else the Hub."
+    casting: Literal["standard", "paper"] | None = None
+    "How a built-in task is put to the model; paper: as Bort's did, where that differs."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Where it goes, and everything else that the recipe may say."""
+
+    out: Path | None = None
+    "Folder for what comes of it."
+    recipe: Path | None = None
+    "TOML file; its section of this command's name is read."
+    settings: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = ()
+    "section.field=value, over the recipe; may be repeated."
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+    "Print the result as JSON."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SpaceFlags:
+    """Which candidates."""
+
+    space: str | None = None
+    "Sizes such as 'num_hidden_layers=2,4,6 hidden_size=256,384'; shares of the teacher's by default."
+    max_parameters: str | None = None
+    "Leave out larger candidates, for example 20M."
+    max_latency_ms: float | None = None
+    "Leave out slower candidates."
+    latency_device: Literal["cpu", "cuda", "flops"] | None = None
+    "Where latencies are measured; flops computes them."
+
+    def settings(self) -> dict[str, Any]:
+        """As in a recipe."""
+        values: dict[str, Any] = {"max_parameters": self.max_parameters, "max_latency_ms": self.max_latency_ms}
+        if self.space is not None:
+            values["space"] = {"sizes": self.space}
+        if self.latency_device == "flops":
+            values["latency"] = "nominal"
+        elif self.latency_device is not None:
+            values |= {"latency": "measured", "timing": {"device": self.latency_device}}
+        return values
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ForesightFlags:
+    """What is only told, while nothing is trained and nothing written."""
+
+    check: Annotated[bool, Parameter(negative=())] = False
+    "Print which conditions of the algorithm hold here, and train nothing."
+    estimate: Annotated[bool, Parameter(negative=())] = False
+    "Print what it will take, and train nothing."
+    hardware: str | None = None
+    "What to estimate for: v100, a100, h100, h200; this machine by default."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReadingFlags:
+    """How the texts are read."""
+
+    documents: Literal["blank-line", "line", "file"] | None = None
+    "Where a document of plain text ends; blank-line by default, file for books."
+    min_words: int | None = None
+    "Drop shorter documents."
+    deduplicate: Annotated[bool | None, Parameter(negative=())] = None
+    "Drop documents whose text occurred before."
+    strip_markup: Annotated[bool | None, Parameter(negative=())] = None
+    "Take off HTML and wiki markup."
+    processes: int | None = None
+    "As many as there are processors by default, at most 4; the blocks do not depend on it."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ScoreFlags:
+    """What is scored, and what beside."""
+
+    split: str | None = None
+    "dev by default, which selected nothing; validation, test (official, unlabelled), or a file."
+    against: str | None = None
+    "A second model or file of predictions: how much the first differs from it, and in which slices."
+    submission: Path | None = None
+    "Folder for the file that the benchmark's server accepts."
+    slice: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    "A column of the data: scores by its values too; may be repeated."
+
+
+NO_DATA = DataFlags()
+NO_SPACE_FLAGS = SpaceFlags()
+NO_FORESIGHT = ForesightFlags()
+NO_READING_FLAGS = ReadingFlags()
+NO_SCORE_FLAGS = ScoreFlags()
+DEFAULTS = RunFlags()

@@ -85,9 +85,10 @@ def test_the_command_parses(words: list[str]) -> None:
 def check_configuration(stage: str, arguments: dict[str, Any]) -> None:
     """Flags, recipe and `--set` together make a complete configuration; one that does not raises ConfigError."""
     run: RunFlags = arguments["run"]
-    flags = {key: value for key, value in arguments.items() if key not in ("run", "data")}
-    data = arguments.get("data")
-    flags |= {"out": run.out} | ({} if data is None else dataclasses.asdict(data))
+    flags: dict[str, Any] = {"out": run.out}
+    for key, value in arguments.items():
+        if key != "run":
+            flags |= dataclasses.asdict(value) if dataclasses.is_dataclass(value) else {key: value}
     section = read_recipe(ROOT / run.recipe, stage) if run.recipe else {}
     configured(stage, section, parse_settings(run.settings), {k: v for k, v in flags.items() if v is not None})
 

@@ -1,12 +1,13 @@
 """What do a teacher and one compressed student reach on every task that has training data?
 
-    python benchmarks/all_tasks.py --seconds 60 --examples 800 --out out/all_tasks
+    python benchmarks/all_tasks.py --seconds 120 --examples 800 --out out/all_tasks
 
 Needs the official files (SUBARCH_DATA) and the packaged teacher. One student is extracted, from the teacher that was
 fine-tuned on --source, with the whole vocabulary. Then for each task the packaged encoder is fine-tuned for at most
---seconds, and the student learns from it for two thirds of that; validation data select the weights. Scores are of the
-official dev set, or of a random sample of --examples of its rows (whole questions). The small tasks take three seeds.
-A finished step is not repeated.
+--seconds (half of that for the small tasks, which take three seeds), and the student learns from it for two thirds of
+that; validation data select the weights. Scores are of the official dev set, or of a random sample of --examples of its
+rows (whole questions). --teachers names a folder with teachers that are fine-tuned already. A finished step is not
+repeated.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ def main() -> None:
     parser.add_argument("--source", default="qqp", help="task whose teacher the student is extracted from")
     parser.add_argument("--seconds", type=float, default=75.0)
     parser.add_argument("--examples", type=int, default=1000)
+    parser.add_argument(
+        "--teachers", type=Path, help="folder with a fine-tuned teacher by task name, where there is one"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/all_tasks"))
     arguments = parser.parse_args()
     teach(arguments.source, 0, arguments)
@@ -57,10 +61,16 @@ def main() -> None:
 
 def teach(task: str, seed: int, arguments: argparse.Namespace) -> Path:
     """The packaged encoder, fine-tuned on the task."""
+    if arguments.teachers and (arguments.teachers / task).is_dir():
+        return Path(arguments.teachers / task)
     out: Path = arguments.out / f"{task}-{seed}" / "teacher"
     settings = FinetuneConfig(model=ENCODER, out=out, data=DataConfig(task=task), seed=seed, loop=LOOP)
-    finetune(settings, Session(deadline=Deadline.after(arguments.seconds)))
+    finetune(settings, Session(deadline=Deadline.after(seconds_for(task, arguments))))
     return out
+
+
+def seconds_for(task: str, arguments: argparse.Namespace) -> float:
+    return float(arguments.seconds) / (2 if task in SMALL else 1)
 
 
 def make_student(arguments: argparse.Namespace) -> Path:
@@ -89,12 +99,12 @@ def one_run(task: str, seed: int, student: Path, arguments: argparse.Namespace) 
         loop=LOOP,
         distillation=DistillationConfig(weight=0.5),
     )
-    trained = finetune(settings, Session(deadline=Deadline.after(arguments.seconds * 2 / 3)))
+    trained = finetune(settings, Session(deadline=Deadline.after(seconds_for(task, arguments) * 2 / 3)))
     row: dict[str, Any] = {"task": task, "seed": seed, "student_steps": trained.metrics["steps"]}
-    for name in ("teacher", "student"):
+    for name, model in (("teacher", teacher), ("student", out / "student")):
         scored = evaluate(
             EvaluateConfig(
-                model=str(out / name),
+                model=str(model),
                 out=out / "evaluation" / name,
                 data=DataConfig(task=task),
                 examples=arguments.examples,

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=75.0)
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument(
-        "--teachers", type=Path, help="folder with a fine-tuned teacher by task name, where there is one"
+        "--teachers", type=Path, help="folder of fine-tuned teachers by task name"
     )
     parser.add_argument("--out", type=Path, default=Path("out/all_tasks"))
     arguments = parser.parse_args()

@@ -42,9 +42,7 @@ def main() -> None:
     parser.add_argument("--source", default="qqp", help="task whose teacher the student is extracted from")
     parser.add_argument("--seconds", type=float, default=75.0)
     parser.add_argument("--examples", type=int, default=1000)
-    parser.add_argument(
-        "--teachers", type=Path, help="folder of fine-tuned teachers by task name"
-    )
+    parser.add_argument("--teachers", type=Path, help="folder of fine-tuned teachers by task name")
     parser.add_argument("--out", type=Path, default=Path("out/all_tasks"))
     arguments = parser.parse_args()
     teach(arguments.source, 0, arguments)

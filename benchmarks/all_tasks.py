@@ -1,6 +1,6 @@
 """What do a teacher and one compressed student reach on every task that has training data?
 
-    python benchmarks/all_tasks.py --tokens 150000 --examples 800 --out out/all_tasks
+    python benchmarks/all_tasks.py --tokens 300000 --examples 800 --out out/all_tasks
 
 Needs the official files (SUBARCH_DATA) and the packaged teacher. One student is extracted, from the teacher that was
 fine-tuned on --source, with the whole vocabulary. Then for each task the packaged encoder is fine-tuned on about
@@ -40,7 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=[*LARGE, *SMALL])
     parser.add_argument("--source", default="qqp", help="task whose teacher the student is extracted from")
-    parser.add_argument("--tokens", type=int, default=150_000)
+    parser.add_argument("--tokens", type=int, default=300_000)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the small tasks")
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--teachers", type=Path, help="folder of fine-tuned teachers by task name")
     parser.add_argument("--out", type=Path, default=Path("out/all_tasks"))
@@ -49,7 +50,7 @@ def main() -> None:
     student = make_student(arguments)
     rows = []
     for task in arguments.tasks:
-        for seed in (0, 1, 2) if task in SMALL else (0,):
+        for seed in arguments.seeds if task in SMALL else (0,):
             rows.append(one_run(task, seed, student, arguments))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     report = {"machine": describe_machine(), "runs": rows}

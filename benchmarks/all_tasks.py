@@ -39,15 +39,14 @@ TOKENS_OF_A_WORD = 1.4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=[*LARGE, *SMALL])
-    parser.add_argument("--source", default="qqp", help="task whose teacher the student is extracted from")
+    parser.add_argument("--source", default="mrpc", help="task whose teacher the student is extracted from")
     parser.add_argument("--tokens", type=int, default=300_000)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the small tasks")
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--teachers", type=Path, help="folder of fine-tuned teachers by task name")
     parser.add_argument("--out", type=Path, default=Path("out/all_tasks"))
     arguments = parser.parse_args()
-    teach(arguments.source, 0, arguments)
-    student = make_student(arguments)
+    student = make_student(teach(arguments.source, 0, arguments), arguments)
     rows = []
     for task in arguments.tasks:
         for seed in arguments.seeds if task in SMALL else (0,):
@@ -89,11 +88,11 @@ def loop_for(task: str, arguments: argparse.Namespace) -> LoopConfig:
     return LoopConfig(learning_rate=1e-4, batch_size=BATCH, max_steps=max(1, round(steps)), evaluations=5)
 
 
-def make_student(arguments: argparse.Namespace) -> Path:
+def make_student(teacher: Path, arguments: argparse.Namespace) -> Path:
     """One architecture, and what it inherits from the teacher of the source task."""
     out = arguments.out / "extract"
     settings = ExtractConfig(
-        teacher=str(arguments.out / f"{arguments.source}-0" / "teacher"),
+        teacher=str(teacher),
         out=out,
         data=DataConfig(task=arguments.source),
         space=SpaceConfig(vocabulary=1.0, max_total=1.0),

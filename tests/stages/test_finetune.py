@@ -227,7 +227,7 @@ def test_heads_that_cannot_be_are_refused(tmp_path, teachers):
 
 def test_a_choice_and_a_span_cannot_be_compressed(tmp_path, teachers):
     for name in ("copa", "squad1"):
-        with pytest.raises(ConfigError, match=f"{name} is a (choice|span), but compress"):
+        with pytest.raises(ConfigError, match=f"{name} is a (choice|span), but the search judges"):
             run_stage("compress", {"teacher": str(teachers()), "task": name, "out": tmp_path / "out"})
     assert not (tmp_path / "out").exists()
 

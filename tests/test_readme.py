@@ -86,15 +86,16 @@ def test_the_command_parses(words: list[str]) -> None:
 def check_configuration(stage: str, arguments: dict[str, Any]) -> None:
     """Flags, recipe and `--set` together make a complete configuration; one that does not raises ConfigError."""
     run: RunFlags = arguments["run"]
-    flags = {key: value for key, value in arguments.items() if key not in ("run", "data")}
-    for name in [name for name, value in flags.items() if dataclasses.is_dataclass(value)]:
-        group = flags.pop(name)
-        if isinstance(group, ForesightFlags):
+    flags: dict[str, Any] = {"out": run.out}
+    for name, value in arguments.items():
+        if isinstance(value, ForesightFlags):
             flags["out"] = Path("out")  # it writes nothing, and needs none
-        else:
-            flags |= group.settings() if hasattr(group, "settings") else dataclasses.asdict(group)
-    data = arguments.get("data")
-    flags |= {"out": run.out or flags.get("out")} | ({} if data is None else dataclasses.asdict(data))
+        elif name == "estimate":
+            flags["out"] = Path("out") if value else flags["out"]
+        elif dataclasses.is_dataclass(value) and name != "run":
+            flags |= value.settings() if hasattr(value, "settings") else dataclasses.asdict(value)
+        elif name != "run":
+            flags[name] = value
     section = read_recipe(ROOT / run.recipe, stage) if run.recipe else {}
     configured(stage, section, parse_settings(run.settings), {k: v for k, v in flags.items() if v is not None})
 

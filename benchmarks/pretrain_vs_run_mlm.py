@@ -27,7 +27,7 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArgum
 
 from subarch.arch.pretrained import load_masked_lm, load_tokenizer, resolve
 from subarch.running.machine import describe_machine
-from subarch.tasks.shards import Shards
+from subarch.tasks.corpus.shards import Shards
 from subarch.training.loop import LoopConfig, LoopContext, train
 from subarch.training.masked_lm import MaskedLanguageModel, MaskedLmLoss, masked_lm_batches
 from subarch.training.masking import Masking

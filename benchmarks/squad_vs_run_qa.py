@@ -34,10 +34,10 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, de
 
 from subarch.arch.pretrained import PACKAGED, load_span_model, load_tokenizer, resolve
 from subarch.running.machine import describe_machine
-from subarch.tasks.answers import exact_and_f1
 from subarch.tasks.base import Examples, TaskData
-from subarch.tasks.spans import best_spans
-from subarch.tasks.squad import SQUAD, load_squad
+from subarch.tasks.scoring.answers import exact_and_f1
+from subarch.tasks.scoring.spans import best_spans
+from subarch.tasks.suites.squad import SQUAD, load_squad
 from subarch.tasks.windows import encode_windows
 from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.loop import LoopConfig, LoopContext, train

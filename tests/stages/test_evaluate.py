@@ -18,8 +18,8 @@ from subarch.errors import ConfigError, DataError, ModelError, UserError
 from subarch.stages.evaluate import predict_task
 from subarch.stages.inputs import DataConfig, ModelFolder
 from subarch.stages.target import read_target
-from subarch.tasks.predictions import Predictions
-from subarch.tasks.scoring import score
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.scores import score
 
 SHORT = {"max_length": 24}
 
@@ -220,7 +220,7 @@ def test_settings_that_cannot_be(settings, message, tmp_path, models, regions):
 
 def test_a_submission_of_a_whole_suite_is_zipped(tmp_path, data, monkeypatch):
     from subarch.stages import evaluate_suite
-    from subarch.tasks.suites import Part, Suite
+    from subarch.tasks.suites.averages import Part, Suite
 
     small = Suite(name="glue", parts=tuple(Part(name=n, scored={n: ("accuracy",)}) for n in ("sst2", "rte")))
     monkeypatch.setattr(evaluate_suite, "find_suite", lambda name: small)

@@ -19,11 +19,11 @@ from subarch import cli
 from subarch.api import run_stage
 from subarch.errors import ConfigError, DataError, InterruptedRun, ModelError, OutputError
 from subarch.stages.session import Session
-from subarch.tasks import corpus
-from subarch.tasks.shards import Shards, tokenizer_sha256
+from subarch.tasks.corpus import inputs as corpus
+from subarch.tasks.corpus.shards import Shards, tokenizer_sha256
 from subarch.tracking.record import Record
 
-SMALL_UNITS = "from subarch.tasks import corpus; corpus.UNIT_BYTES = 3000; "
+SMALL_UNITS = "from subarch.tasks.corpus import inputs; inputs.UNIT_BYTES = 3000; "
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from subarch.stages.inputs import DataConfig, ModelFolder
 from subarch.stages.saving import save_model
 from subarch.stages.session import Session
 from subarch.stages.span import SETTINGS, predict_span_task, read_threshold, train_span
-from subarch.tasks.answers import exact_and_f1
 from subarch.tasks.base import Examples, TaskData
-from subarch.tasks.squad import SQUAD
+from subarch.tasks.scoring.answers import exact_and_f1
+from subarch.tasks.suites.squad import SQUAD
 from subarch.training.loop import LoopConfig, ignore_event
 
 FAMILIES = ("bert", "roberta", "modernbert")

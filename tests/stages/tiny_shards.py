@@ -9,7 +9,7 @@ from transformers import CONFIG_MAPPING, AutoModelForMaskedLM
 
 from stages import tiny
 from subarch.arch.pretrained import quiet_transformers
-from subarch.tasks.shards import tokenizer_sha256
+from subarch.tasks.corpus.shards import tokenizer_sha256
 
 TEACHER_SIZES = {**tiny.SIZES, "num_hidden_layers": 3}
 

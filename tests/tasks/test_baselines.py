@@ -4,7 +4,7 @@ import pytest
 from subarch.tasks import baselines
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.baselines import majority, tfidf
-from subarch.tasks.metrics import compute
+from subarch.tasks.scoring.metrics import compute
 
 
 def classification(labels, **more):

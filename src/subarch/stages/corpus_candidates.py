@@ -29,7 +29,7 @@ from subarch.stages.candidate_timing import nominal_timings, random_requests, ti
 from subarch.stages.extraction import Attempt, ExtractConfig, Timing
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_folder
-from subarch.tasks.shards import Blocks, Shards, tokenizer_sha256
+from subarch.tasks.corpus.shards import Blocks, Shards, tokenizer_sha256
 from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, rank_layers, select
 from subarch.training.loop import LoopContext, train

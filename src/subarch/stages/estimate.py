@@ -83,7 +83,7 @@ def estimate_extraction(config: ExtractConfig, hardware: str | None = None) -> d
     if config.corpus is None:
         vocab_size = max(1, round(config.space.vocabulary * vocab_size))
     else:
-        from subarch.tasks.shards import Shards
+        from subarch.tasks.corpus.shards import Shards
 
         length, held_out = Shards.open(config.corpus).block_size, config.error_blocks
         masked = Workload(tokens=1).masked * length

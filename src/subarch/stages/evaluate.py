@@ -20,13 +20,13 @@ from subarch.stages.session import Session
 from subarch.stages.span import predict_span_task
 from subarch.stages.target import Target, read_target
 from subarch.tasks.base import Array, Examples, Task
-from subarch.tasks.prediction_files import read_predictions, save_predictions
-from subarch.tasks.predictions import Predictions
-from subarch.tasks.scoring import compare, score
-from subarch.tasks.scoring import slices as scores_by_slice
-from subarch.tasks.slices import slice_columns
-from subarch.tasks.submissions import read_submission, write_submission
-from subarch.tasks.suites import SUITES
+from subarch.tasks.scoring.prediction_files import read_predictions, save_predictions
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.scores import compare, score
+from subarch.tasks.scoring.scores import slices as scores_by_slice
+from subarch.tasks.scoring.slices import slice_columns
+from subarch.tasks.suites.averages import SUITES
+from subarch.tasks.suites.submissions import read_submission, write_submission
 
 __all__ = ["PREDICTIONS", "EvaluateConfig", "answers_of", "evaluate", "predict_task", "scores"]
 

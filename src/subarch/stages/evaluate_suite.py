@@ -15,8 +15,8 @@ from subarch.stages.session import Session
 from subarch.stages.target import read_target
 from subarch.storage import write_json
 from subarch.tasks.registry import castings, find_task, trained_on
-from subarch.tasks.submissions import zip_suite
-from subarch.tasks.suites import Suite, find_suite, suite_average
+from subarch.tasks.suites.averages import Suite, find_suite, suite_average
+from subarch.tasks.suites.submissions import zip_suite
 
 
 def evaluate_suite(

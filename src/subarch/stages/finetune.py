@@ -21,8 +21,8 @@ from subarch.stages.session import Session
 from subarch.stages.span import train_span
 from subarch.stages.suite import finetune_suite
 from subarch.tasks.base import Kind, Task, TaskData
-from subarch.tasks.measures import higher_is_better
-from subarch.tasks.suites import SUITES
+from subarch.tasks.scoring.measures import higher_is_better
+from subarch.tasks.suites.averages import SUITES
 from subarch.training.loop import OnEvent, TrainResult
 
 __all__ = ["DistillationConfig", "FinetuneConfig", "finetune"]

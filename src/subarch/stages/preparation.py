@@ -15,13 +15,13 @@ from subarch.errors import ConfigError, DataError, InterruptedRun
 from subarch.running.processes import available_processes, map_in_order
 from subarch.stages.session import Session
 from subarch.storage import replacing_folder, storage_errors, write_json
-from subarch.tasks.assembly import Shares, assemble
-from subarch.tasks.corpus import Place, Source, Unit, units
-from subarch.tasks.documents import Boundaries, Reading, Tally
-from subarch.tasks.packing import Layout
-from subarch.tasks.shards import SHARDS_FILE, TOKENIZER_FOLDER, VERSION, tokenizer_sha256
-from subarch.tasks.tokenizer_training import train_tokenizer
-from subarch.tasks.unit_files import UnitFile, UnitSettings, UnitTokenizer
+from subarch.tasks.corpus.assembly import Shares, assemble
+from subarch.tasks.corpus.documents import Boundaries, Reading, Tally
+from subarch.tasks.corpus.inputs import Place, Source, Unit, units
+from subarch.tasks.corpus.packing import Layout
+from subarch.tasks.corpus.shards import SHARDS_FILE, TOKENIZER_FOLDER, VERSION, tokenizer_sha256
+from subarch.tasks.corpus.tokenizer_training import train_tokenizer
+from subarch.tasks.corpus.unit_files import UnitFile, UnitSettings, UnitTokenizer
 
 UNITS, DUPLICATES = "units", "duplicates"
 """Folders that are there while the work is done."""

@@ -22,14 +22,14 @@ from subarch.errors import ModelError, UserError
 from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim
 from subarch.stages.preparation import DUPLICATES, SPECIAL, UNITS, Preparation, PrepareConfig
 from subarch.stages.session import Session
-from subarch.tasks.corpus import Source, find_sources
-from subarch.tasks.shards import SHARDS_FILE, TOKENIZER_FOLDER, Shards, tokenizer_sha256
+from subarch.tasks.corpus.inputs import Source, find_sources
+from subarch.tasks.corpus.shards import SHARDS_FILE, TOKENIZER_FOLDER, Shards, tokenizer_sha256
 
 __all__ = ["PrepareConfig", "prepare"]
 
 
 def prepare(config: PrepareConfig, session: Session | None = None) -> Result:
-    """Turn a corpus into shards, which `subarch.tasks.shards.Shards` reads.
+    """Turn a corpus into shards, which `subarch.tasks.corpus.shards.Shards` reads.
 
     Returns:
         Metrics: `documents`, `blocks` and `tokens` of all splits, `dropped_tokens` (they fill no block),

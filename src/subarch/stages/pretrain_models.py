@@ -20,7 +20,7 @@ from subarch.errors import ConfigError, DataError, ModelError
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.pretraining import PretrainConfig
 from subarch.storage import read_json
-from subarch.tasks.shards import Blocks, Shards, tokenizer_sha256
+from subarch.tasks.corpus.shards import Blocks, Shards, tokenizer_sha256
 from subarch.training.inherit import require_inheritable
 from subarch.training.inherit_masked_lm import inherited_masked_lm
 from subarch.training.masked_lm import MaskedLanguageModel, MaskedLmLoss, MaskedTeacher

@@ -17,8 +17,8 @@ from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import write_json
 from subarch.tasks.base import Examples, TaskData
-from subarch.tasks.predictions import Predictions
-from subarch.tasks.spans import best_spans, tune_threshold
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.spans import best_spans, tune_threshold
 from subarch.tasks.windows import Windows, encode_windows
 from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.loop import LoopContext, OnEvent, TrainResult, train

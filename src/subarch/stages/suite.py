@@ -14,7 +14,7 @@ from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
 from subarch.tasks.registry import castings
-from subarch.tasks.suites import find_suite
+from subarch.tasks.suites.averages import find_suite
 
 
 def finetune_suite(

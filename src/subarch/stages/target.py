@@ -12,9 +12,9 @@ from subarch.errors import ConfigError, DataError, did_you_mean
 from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.custom import load_split
-from subarch.tasks.predictions import with_ids
 from subarch.tasks.registry import find_task, load_test
-from subarch.tasks.squad import load_squad_file
+from subarch.tasks.scoring.predictions import with_ids
+from subarch.tasks.suites.squad import load_squad_file
 from subarch.tasks.tables import READERS
 
 SPLITS = ("dev", "validation", "test")

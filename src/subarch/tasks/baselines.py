@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from subarch.tasks.base import Array, Examples, TaskData
-from subarch.tasks.metrics import METRICS
+from subarch.tasks.scoring.metrics import METRICS
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from subarch.errors import DataError, did_you_mean
 from subarch.tasks.base import Examples, Task, TaskData
-from subarch.tasks.glue import GLUE, GLUE_EVALUATION, load_glue, load_glue_test
 from subarch.tasks.pydoc import PYDOC, load_pydoc
-from subarch.tasks.race import RACE, RACE_PAPER, load_race, load_race_test
-from subarch.tasks.squad import SQUAD, load_squad, load_squad_dev
-from subarch.tasks.superglue import SUPERGLUE, SUPERGLUE_PAPER, load_superglue, load_superglue_test
+from subarch.tasks.suites.glue import GLUE, GLUE_EVALUATION, load_glue, load_glue_test
+from subarch.tasks.suites.race import RACE, RACE_PAPER, load_race, load_race_test
+from subarch.tasks.suites.squad import SQUAD, load_squad, load_squad_dev
+from subarch.tasks.suites.superglue import SUPERGLUE, SUPERGLUE_PAPER, load_superglue, load_superglue_test
 
 TRAINED_ON = {"mnli_mismatched": "mnli", "ax": "mnli", "axb": "superglue_rte", "axg": "superglue_rte"}
 """Sets without training data, and the task whose model answers them."""

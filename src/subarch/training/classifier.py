@@ -17,9 +17,9 @@ from transformers import PreTrainedModel
 from subarch.storage import replacing_file, storage_errors
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.encode import Encoded, bucketed_batches, pad
-from subarch.tasks.measures import higher_is_better
-from subarch.tasks.predictions import Predictions
-from subarch.tasks.scoring import main_score
+from subarch.tasks.scoring.measures import higher_is_better
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.scores import main_score
 from subarch.training.choice import grouped_batches
 from subarch.training.loop import Batches
 from subarch.training.losses import (

@@ -21,10 +21,10 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from subarch.storage import replacing_file, storage_errors
-from subarch.tasks.answers import exact_and_f1
 from subarch.tasks.base import Examples
 from subarch.tasks.encode import ordered_batches, pad
-from subarch.tasks.spans import best_spans, tune_threshold
+from subarch.tasks.scoring.answers import exact_and_f1
+from subarch.tasks.scoring.spans import best_spans, tune_threshold
 from subarch.tasks.windows import Windows
 from subarch.training.losses import Batch, DistillationLoss, divergence
 from subarch.training.precision import cast_weights, resolve_precision

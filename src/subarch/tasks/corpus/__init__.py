@@ -1,0 +1,1 @@
+"""From a text corpus to shards of token blocks, in constant memory."""

@@ -1,0 +1,1 @@
+"""Predictions, and what they are worth: metrics, intervals, slices and comparisons."""

@@ -60,6 +60,16 @@ def test_the_files_that_hold_the_numbers_agree_with_them(compressed):
         assert row["score_interval"] == evaluated["metrics"]["intervals"]["accuracy"]
 
 
+def test_every_layer_imitates_the_one_it_stands_for(compressed):
+    _, out, _ = compressed
+    found = json.loads((out / "extract/result.json").read_text())["metrics"]
+    layers = found["imitated_layers"]
+    assert len(layers) == found["candidates"][found["chosen"]]["architecture"]["num_hidden_layers"]
+    assert layers == sorted(set(layers)) and layers[-1] == tiny.SIZES["num_hidden_layers"]
+    distilled = json.loads((out / "student/result.json").read_text())["config"]["distillation"]
+    assert distilled["layers"] == layers
+
+
 def test_w_follows_from_the_numbers(compressed):
     _, out, _ = compressed
     found = json.loads((out / "extract/result.json").read_text())["metrics"]

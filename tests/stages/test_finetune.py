@@ -15,7 +15,7 @@ from subarch.api import run_stage
 from subarch.errors import ConfigError, DataError, InterruptedRun, ModelError
 from subarch.report.answers import answer
 from subarch.stages import inputs
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
@@ -170,6 +170,19 @@ def test_distillation_lowers_the_loss(tmp_path, teachers, name):
     losses = [event["loss"] for event in events if event["event"] == "step"]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert not list((tmp_path / "out").glob("teacher_outputs*"))
+
+
+@pytest.mark.parametrize("changes", [{"layers": (0, 1)}, {"layers": ()}, {"repeats": 0}])
+def test_a_distillation_that_cannot_be_is_refused(changes):
+    with pytest.raises(ConfigError, match=f"{next(iter(changes))} is .*, expected"):
+        DistillationConfig(**changes)
+
+
+def test_a_layer_that_the_teacher_lacks_is_refused(tmp_path, teachers):
+    run_stage("finetune", settings(tmp_path, "stsb", teachers(), out=tmp_path / "teacher"))
+    taught = {"teacher": str(tmp_path / "teacher"), "distillation": {"layers": (2, 9)}}
+    with pytest.raises(ConfigError, match=r"layers is \(2, 9\), but the teacher has 3"):
+        run_stage("finetune", settings(tmp_path, "stsb", teachers(), **taught))
 
 
 @pytest.mark.parametrize("teacher", [False, True])

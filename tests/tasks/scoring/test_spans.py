@@ -7,8 +7,7 @@ from subarch.tasks.scoring.answers import exact_and_f1
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.spans import best_spans, n_best_spans, tune_threshold
 from subarch.tasks.windows import encode_windows
-
-from .test_windows import questions
+from tasks.test_windows import questions
 
 
 def listed(starts, ends, windows, examples, limits=(20, 30)):

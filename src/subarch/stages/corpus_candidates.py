@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from scipy.stats import t as student_t
 from torch import Tensor, nn
 from torch.nn import functional
@@ -45,6 +44,7 @@ from subarch.training.masked_lm import (
 )
 from subarch.training.masking import Masking, mask_tokens
 from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
+from subarch.training.processes import process_state
 
 CALIBRATION_TOKENS = 4096
 """Tokens of the training blocks from which importance is measured; ours."""
@@ -134,7 +134,7 @@ class CorpusWorkshop:
         student = self.build(attempt.candidate)
         if attempt.steps:
             self._train(student, attempt)
-        device = PartialState().device
+        device = process_state().device
         cast_weights(student, resolve_precision("auto", device)).to(device).eval()
         return _mean_of_blocks(*self._errors(student))
 
@@ -265,7 +265,7 @@ class CorpusSource:
 
 
 def _held_out(ids: np.ndarray, masking: Masking, teacher: RememberedTeacher, seed: int) -> Iterator[HeldOut]:
-    device = PartialState().device
+    device = process_state().device
     masked, positions = mask_tokens(ids, np.random.default_rng(seed), masking)
     length = ids.shape[1]
     rows = max(1, HELD_OUT_TOKENS // length)
@@ -306,7 +306,7 @@ def _weighed(workshop: CorpusWorkshop) -> CorpusWorkshop:
         dropped = [layer for layer in range(architecture.num_hidden_layers) if layer not in layers]
         shallow = architecture.keep_layers(layers)
         student = _inherited(shallow, workshop.teacher, model, importance, tuple(dropped))
-        device = PartialState().device
+        device = process_state().device
         cast_weights(student, resolve_precision("auto", device)).to(device).eval()
         return float(judge._errors(student)[0].mean())
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
@@ -35,6 +34,7 @@ from subarch.training.losses import (
 )
 from subarch.training.precision import cast_weights, resolve_precision
 from subarch.training.predict import predict, to_tensors
+from subarch.training.processes import process_state
 
 ECHO = 32
 """Batches after which they are repeated: far enough that the model has moved on; ours."""
@@ -72,7 +72,7 @@ class TeacherOutputs:
     """Shape (tokens, layers, hidden_size), float16, mapped from disk; in the order of the encoded tokens."""
 
     def __post_init__(self) -> None:
-        device = PartialState().device
+        device = process_state().device
         self.teacher.to(device)
         cast_weights(self.teacher, resolve_precision("auto", device)).eval()
         shape = (len(self.data.encoded), int(self.teacher.config.num_labels))
@@ -150,7 +150,7 @@ def training_batches(
         groups: (N,) ascending; rows of one group then share a batch, which numbers them in `groups`.
         repeats: How often a batch comes soon after it first came; so many epochs then show all data so often.
     """
-    state = PartialState()
+    state = process_state()
 
     def indices_of(number: int) -> list[np.ndarray]:
         lengths = data.encoded.lengths

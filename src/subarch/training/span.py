@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,6 +28,7 @@ from subarch.tasks.windows import Windows
 from subarch.training.losses import Batch, DistillationLoss, divergence
 from subarch.training.precision import cast_weights, resolve_precision
 from subarch.training.predict import to_tensors
+from subarch.training.processes import process_state
 
 SPAN_TOKENS = 4096
 """Padded tokens of a batch for prediction."""
@@ -100,7 +100,7 @@ class SpanTeacher:
     """(T, 2) or (T, 2 + hidden_size) float16, mapped from disk: start and end logit, then the hidden layer."""
 
     def __post_init__(self) -> None:
-        device = PartialState().device
+        device = process_state().device
         self.teacher.to(device)
         cast_weights(self.teacher, resolve_precision("auto", device)).eval()
         width = 2 + (int(self.teacher.config.hidden_size) if self.with_hidden else 0)

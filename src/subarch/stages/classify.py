@@ -8,10 +8,10 @@ from transformers import PreTrainedModel
 
 from subarch.arch.build import draw_head, head_layers
 from subarch.arch.pretrained import weight_names
-from subarch.errors import BudgetError, ConfigError
-from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, FinetuneConfig
+from subarch.errors import ConfigError
+from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session, seconds_left
+from subarch.stages.session import Session
 from subarch.tasks.base import Task, TaskData
 from subarch.training.classifier import (
     EncodedData,
@@ -21,7 +21,7 @@ from subarch.training.classifier import (
     scorer,
     training_batches,
 )
-from subarch.training.loop import LoopContext, OnEvent, TrainResult, train
+from subarch.training.loop import OnEvent, TrainResult, train
 from subarch.training.losses import Loss
 from subarch.training.precision import prepare_for_training
 
@@ -46,16 +46,7 @@ def train_classifier(
         outputs = _teacher_outputs(config, data.task, teacher, encoded, teacher.encode(data.train, length))
     classifier = fresh_classifier(model, data, config.seed, config)
     prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
-    if seconds_left(session.deadline) == 0:
-        raise BudgetError("the budget was spent before the first training step", "give a longer --budget")
-    context = LoopContext(
-        seed=config.seed,
-        checkpoint=config.out / CHECKPOINT,
-        seconds=seconds_left(session.deadline),
-        on_event=on_event,
-        stop_requested=session.stop_requested,
-        before_save=outputs.save if outputs else lambda: None,
-    )
+    context = loop_context(config, session, on_event, outputs.save if outputs else lambda: None)
     batches = training_batches(
         encoded,
         batch_size=config.loop.batch_size,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from subarch.arch.build import HeadInit, HeadName
-from subarch.errors import ConfigError
+from subarch.errors import BudgetError, ConfigError
 from subarch.stages.inputs import DataConfig
+from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import Task
-from subarch.training.loop import LoopConfig
+from subarch.training.loop import LoopConfig, LoopContext, OnEvent
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_OUTPUTS = "teacher_outputs.safetensors"
@@ -90,3 +92,24 @@ class FinetuneConfig:
     def length_for(self, task: Task) -> int:
         """Longest input in tokens."""
         return self.max_length or task.max_length
+
+
+def loop_context(
+    config: FinetuneConfig, session: Session, on_event: OnEvent, before_save: Callable[[], None]
+) -> LoopContext:
+    """What surrounds the training of a task.
+
+    Raises:
+        BudgetError: No time for a first step.
+    """
+    seconds = seconds_left(session.deadline)
+    if seconds == 0:
+        raise BudgetError("the budget was spent before the first training step", "give a longer --budget")
+    return LoopContext(
+        seed=config.seed,
+        checkpoint=config.out / CHECKPOINT,
+        seconds=seconds,
+        on_event=on_event,
+        stop_requested=session.stop_requested,
+        before_save=before_save,
+    )

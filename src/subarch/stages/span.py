@@ -11,17 +11,17 @@ import torch
 from transformers import PreTrainedModel
 
 from subarch.arch.pretrained import load_span_model
-from subarch.errors import BudgetError, ConfigError, ModelError
-from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, FinetuneConfig
+from subarch.errors import ConfigError, ModelError
+from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session, seconds_left
+from subarch.stages.session import Session
 from subarch.storage import write_json
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.spans import best_spans, tune_threshold
 from subarch.tasks.windows import Windows, encode_windows
 from subarch.training.classifier import EncodedData, training_batches
-from subarch.training.loop import LoopContext, OnEvent, TrainResult, train
+from subarch.training.loop import OnEvent, TrainResult, train
 from subarch.training.losses import Loss
 from subarch.training.precision import Precision, cast_weights, prepare_for_training, resolve_precision
 from subarch.training.span import SpanModel, SpanTeacher, predict_spans, span_distillation_loss, span_loss, span_scorer
@@ -65,16 +65,7 @@ def train_span(
         torch.manual_seed(config.seed)
         trained = load_span_model(model.path)
     prepare_for_training(trained, dropout=outputs is None or config.distillation.dropout)
-    if seconds_left(session.deadline) == 0:
-        raise BudgetError("the budget was spent before the first training step", "give a longer --budget")
-    context = LoopContext(
-        seed=config.seed,
-        checkpoint=config.out / CHECKPOINT,
-        seconds=seconds_left(session.deadline),
-        on_event=on_event,
-        stop_requested=session.stop_requested,
-        before_save=outputs.save if outputs else lambda: None,
-    )
+    context = loop_context(config, session, on_event, outputs.save if outputs else lambda: None)
     encoded = EncodedData(encoded=windows.encoded, pad_token_id=model.pad_token_id)
     batches = training_batches(
         encoded,

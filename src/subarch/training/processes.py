@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
@@ -14,4 +16,9 @@ def process_state() -> PartialState:
     """
     if PartialState._shared_state:
         return PartialState()
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
+    if state.num_processes > 1:
+        # Left to the interpreter's end, gloo's threads may still run when they are torn down, and a finished training
+        # ends with an abort.
+        atexit.register(state.destroy_process_group)
+    return state

@@ -2,11 +2,11 @@
 
     python benchmarks/squad_vs_run_qa.py --task squad2 --questions 500 --rounds 3
 
-Same model, same fp32, same process, in turn. `run_qa`: features by `datasets.map`, padded to 384 tokens, the Trainer's
+Same model, same process, in turn; fp32 unless it says bf16. `run_qa`: features by `datasets.map`, padded to 384 tokens, the Trainer's
 prediction in batches of 8 in the order of the file, the n-best search in Python and its files (its defaults).
-`run_qa, dynamic padding` is the same with `--pad_to_max_length False`. Ours: every context tokenised once, windows by
-array arithmetic, batches of similar length, the n-best search in arrays; `subarch, bf16` is another precision, beside
-the comparison. The peer's search is written here after its description; loading is not counted.
+`run_qa, dynamic padding` is the same with `--pad_to_max_length False`, `run_qa, bf16` with `--bf16_full_eval`. Ours:
+every context tokenised once, windows by array arithmetic, batches of similar length, the n-best search in arrays. The
+peer's search is written here after its description; loading is not counted.
 
 Without --model, three layers of the packaged teacher are fine-tuned for --steps steps: a head of random numbers finds
 its highest logits at padding too, where there is no answer, and only a trained one gives answers worth comparing.
@@ -63,7 +63,13 @@ def main() -> None:
     examples = data.test.sample(arguments.questions)
     tokenizer = load_tokenizer(resolve(arguments.model or PACKAGED))
     model = load_span_model(resolve(arguments.model)) if arguments.model else student(data, tokenizer, arguments.steps)
-    runs = {"subarch": ours, "subarch, bf16": ours_bf16, "run_qa": run_qa, "run_qa, dynamic padding": run_qa_dynamic}
+    runs = {
+        "subarch": ours,
+        "subarch, bf16": ours_bf16,
+        "run_qa": run_qa,
+        "run_qa, dynamic padding": run_qa_dynamic,
+        "run_qa, bf16": run_qa_bf16,
+    }
     times: dict[str, list[list[float]]] = defaultdict(list)
     answers: dict[str, tuple[list[str], np.ndarray]] = {}
     for number in range(arguments.rounds + 1):
@@ -131,8 +137,12 @@ def run_qa_dynamic(model: Any, tokenizer: Any, examples: Examples) -> tuple[list
     return peer(model, tokenizer, examples, pad=False)
 
 
+def run_qa_bf16(model: Any, tokenizer: Any, examples: Examples) -> tuple[list[float], tuple[list[str], np.ndarray]]:
+    return peer(copy.deepcopy(model), tokenizer, examples, pad=True, bf16=True)
+
+
 def peer(
-    model: Any, tokenizer: Any, examples: Examples, *, pad: bool
+    model: Any, tokenizer: Any, examples: Examples, *, pad: bool, bf16: bool = False
 ) -> tuple[list[float], tuple[list[str], np.ndarray]]:
     columns = {"id": examples.columns["id"], "question": examples.texts, "context": examples.pairs}
     dataset = datasets.Dataset.from_dict(columns)
@@ -145,7 +155,7 @@ def peer(
             cache_file_name=str(Path(folder) / "features.arrow"),
         )
         marks.append(time.perf_counter())
-        logits = peer_forward(model, tokenizer, features, pad)
+        logits = peer_forward(model, tokenizer, features, pad, bf16)
         marks.append(time.perf_counter())
         answers = peer_answers(dataset, features, logits, folder)
         marks.append(time.perf_counter())
@@ -173,12 +183,17 @@ def peer_features(tokenizer: Any, rows: Any, pad: bool) -> Any:
     return features
 
 
-def peer_forward(model: Any, tokenizer: Any, features: Any, pad: bool) -> Any:
+def peer_forward(model: Any, tokenizer: Any, features: Any, pad: bool, bf16: bool) -> Any:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trainer = Trainer(
             model=model,
             args=TrainingArguments(
-                output_dir=folder, per_device_eval_batch_size=BATCH, use_cpu=True, report_to=[], disable_tqdm=True
+                output_dir=folder,
+                per_device_eval_batch_size=BATCH,
+                use_cpu=True,
+                bf16_full_eval=bf16,
+                report_to=[],
+                disable_tqdm=True,
             ),
             data_collator=default_data_collator if pad else DataCollatorWithPadding(tokenizer),
         )

@@ -32,7 +32,8 @@ LEVELS = {
     "recipe": 6,
     "terminal": 6,
     "api": 7,
-    "cli": 8,
+    "command": 8,
+    "cli": 9,
 }
 DASHBOARD_SEES = {"dashboard", "report", "tracking", "optimize", "errors", "storage"}
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc"}
@@ -156,7 +157,7 @@ def errors_are_named(module: Module) -> Iterator[str]:
 
 
 def nothing_prints(module: Module) -> Iterator[str]:
-    if module.room == "cli":
+    if module.room in ("command", "cli"):
         return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":

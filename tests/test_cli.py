@@ -14,9 +14,10 @@ from subarch.tracking.record import NullRecord, Record
 DATA = {"task", "train", "valid", "test", "text", "text-pair", "label", "kind", "data-dir", "casting"}
 RUN = {"out", "recipe", "set", "json"}
 READING = {"documents", "min-words", "deduplicate", "strip-markup", "processes"}
+AGORA = {"agora", "sets", "masked-lm", "unlabelled", "expansion-set", "force"}
 FLAGS = {
-    "compress": {"teacher", "budget", "seed"} | DATA | RUN,
-    "finetune": {"model", "teacher", "seed"} | DATA | RUN,
+    "compress": {"teacher", "budget", "seed"} | AGORA | DATA | RUN,
+    "finetune": {"model", "teacher", "budget", "seed"} | AGORA | DATA | RUN,
     "extract": {"teacher", "corpus", "preset", "epsilon", "steps", "halving", "seed"}
     | {"space", "max-parameters", "max-latency-ms", "latency-device", "check", "estimate", "hardware"}
     | DATA
@@ -84,14 +85,18 @@ def test_every_flag_is_a_field(command):
     import dataclasses
     import importlib
 
+    from subarch.stages.growing import AgoraConfig
     from subarch.stages.inputs import DataConfig
 
+    assert {name.replace("-", "_") for name in AGORA} <= {field.name for field in dataclasses.fields(AgoraConfig)} | {
+        "agora"
+    }
     config = getattr(importlib.import_module(f"subarch.stages.{command}"), CONFIGS[command])
     fields = {field.name.replace("_", "-") for field in dataclasses.fields(config)}
     assert {field.name.replace("_", "-") for field in dataclasses.fields(DataConfig)} == DATA
     other = {"format": "formats", "latency-device": "timing"}
     told = {"check", "estimate", "hardware"}  # these run nothing
-    own = {other.get(name, name) for name in FLAGS[command] - (RUN - {"out"}) - DATA - told}
+    own = {other.get(name, name) for name in FLAGS[command] - (RUN - {"out"}) - (AGORA - {"agora"}) - DATA - told}
     assert own <= fields and (("data" in fields) == bool(FLAGS[command] & {*DATA, "data"}))
 
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from subarch import __version__
-from subarch.errors import InterruptedRun, SubarchError
+from subarch.command import foresee_command, guarded, run_command
 from subarch.flags import (
     DEFAULTS,
+    NO_AGORA,
     NO_DATA,
     NO_FORESIGHT,
     NO_READING_FLAGS,
     NO_SCORE_FLAGS,
     NO_SPACE_FLAGS,
+    AgoraFlags,
     DataFlags,
     ForesightFlags,
     ReadingFlags,
@@ -30,9 +29,6 @@ from subarch.flags import (
     ScoreFlags,
     SpaceFlags,
 )
-
-STARTED = time.monotonic()
-"""When a budget begins to count."""
 
 app = App(
     name="subarch",
@@ -48,6 +44,7 @@ def compress(
     teacher: str | None = None,
     budget: str | None = None,
     seed: int | None = None,
+    agora: AgoraFlags = NO_AGORA,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
 ) -> int:
@@ -62,7 +59,8 @@ def compress(
     seed
         Seed of everything that is random.
     """
-    return _run("compress", {"teacher": teacher, "budget": budget, "seed": seed}, run, data)
+    values = {"teacher": teacher, "budget": budget, "seed": seed, **agora.settings()}
+    return run_command("compress", values, run, data)
 
 
 @app.command
@@ -70,7 +68,9 @@ def finetune(
     *,
     model: str | None = None,
     teacher: str | None = None,
+    budget: str | None = None,
     seed: int | None = None,
+    agora: AgoraFlags = NO_AGORA,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
 ) -> int:
@@ -82,10 +82,13 @@ def finetune(
         Folder or Hub id of the model to train.
     teacher
         Folder or Hub id of a model that answers the task; of a suite, a folder with a model's folder for each task.
+    budget
+        Wall-clock promise, such as 10m.
     seed
         Seed of everything that is random.
     """
-    return _run("finetune", {"model": model, "teacher": teacher, "seed": seed}, run, data)
+    values = {"model": model, "teacher": teacher, "budget": budget, "seed": seed}
+    return run_command("finetune", {**values, **agora.settings()}, run, data)
 
 
 @app.command
@@ -125,8 +128,8 @@ def extract(
     values = {"teacher": teacher, "corpus": corpus, "preset": preset, "epsilon": epsilon, "steps": steps}
     values |= {"halving": halving, "seed": seed, **space.settings()}
     if foresight.check or foresight.estimate:
-        return _foresee(values | dataclasses.asdict(data), foresight, run)
-    return _run("extract", values, run, data)
+        return foresee_command(values | dataclasses.asdict(data), foresight, run)
+    return run_command("extract", values, run, data)
 
 
 @app.command
@@ -153,7 +156,7 @@ def prepare(
         Seed of the split.
     """
     values = {"input": input or None, "tokenizer": tokenizer, "train_tokenizer": train_tokenizer}
-    return _run("prepare", {**values, "seed": seed, **dataclasses.asdict(reading)}, run)
+    return run_command("prepare", {**values, "seed": seed, **dataclasses.asdict(reading)}, run)
 
 
 @app.command
@@ -203,8 +206,8 @@ def pretrain(
     values |= {"inherit": inherit, "objective": objective, "loss": loss, "steps": steps}
     values |= {"seed": seed, "hardware": hardware}
     if estimate:
-        return _foresee(values, ForesightFlags(estimate=True), run, "pretrain")
-    return _run("pretrain", values, run)
+        return foresee_command(values, ForesightFlags(estimate=True), run, "pretrain")
+    return run_command("pretrain", values, run)
 
 
 @app.command
@@ -229,7 +232,7 @@ def evaluate(
         Seed of the bootstrap.
     """
     given = dataclasses.asdict(score) | {"slice": score.slice or None}
-    return _run("evaluate", {"model": model, "predictions": predictions, "seed": seed, **given}, run, data)
+    return run_command("evaluate", {"model": model, "predictions": predictions, "seed": seed, **given}, run, data)
 
 
 @app.command
@@ -251,7 +254,7 @@ def export(
     seed
         Seed of the inputs on which the exports are checked.
     """
-    return _run("export", {"model": model, "formats": formats or None, "seed": seed}, run)
+    return run_command("export", {"model": model, "formats": formats or None, "seed": seed}, run)
 
 
 @app.command
@@ -273,7 +276,7 @@ def latency(
     repeats
         Counted rounds.
     """
-    return _run("latency", {"models": models, "threads": threads, "repeats": repeats}, run, data)
+    return run_command("latency", {"models": models, "threads": threads, "repeats": repeats}, run, data)
 
 
 @app.command
@@ -301,88 +304,7 @@ def describe(
         found = describe_models(sources, sequence_length=sequence_length)
         print(json.dumps(found, indent=2) if as_json else render(found))
 
-    return _guarded(work)
-
-
-def _foresee(values: Mapping[str, Any], flags: ForesightFlags, run: RunFlags, stage: str = "extract") -> int:
-    """Tell what a stage would be; nothing is written, so that it needs no --out."""
-
-    def work() -> None:
-        from subarch.api import configured
-        from subarch.recipe import parse_settings, read_recipe
-        from subarch.stages.foresight import foresee
-
-        section = read_recipe(run.recipe, stage) if run.recipe else {}
-        given = {key: value for key, value in values.items() if value is not None} | {"out": run.out or Path()}
-        (config,) = configured(stage, section, parse_settings(run.settings), given).args
-        text, plain = foresee(config, check=flags.check, estimate=flags.estimate, hardware=flags.hardware)
-        print(json.dumps(plain, indent=2, ensure_ascii=False) if run.as_json else text)
-
-    return _guarded(work)
-
-
-def _run(stage: str, values: Mapping[str, Any], run: RunFlags, data: DataFlags | None = None) -> int:
-    """Run a stage with a record, progress and saving on Ctrl-C; print its answer."""
-    flags = {**values, **({} if data is None else dataclasses.asdict(data)), "out": run.out}
-    given = {key: value for key, value in flags.items() if value is not None}
-
-    def work() -> None:
-        from subarch.api import configured
-        from subarch.recipe import parse_settings, read_recipe
-        from subarch.running.interrupts import saving_on_interrupt
-        from subarch.terminal import ProgressDisplay
-
-        section = read_recipe(run.recipe, stage) if run.recipe else {}
-        work_of_stage = configured(stage, section, parse_settings(run.settings), given)
-        surroundings = {"started": STARTED} if stage == "compress" else {}
-        if int(os.environ.get("RANK", "0")):
-            _follow(work_of_stage)
-            return
-        with saving_on_interrupt() as stop, ProgressDisplay() as display:
-            result = work_of_stage(session=_session(display, stop), **surroundings)
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False) if run.as_json else _answer(result))
-
-    return _guarded(work)
-
-
-def _follow(work: Callable[..., Any]) -> None:
-    """Under torchrun all processes but the first only work: they record, show and answer nothing."""
-    from subarch.running.interrupts import saving_on_interrupt
-    from subarch.stages.session import Session
-
-    with saving_on_interrupt() as stop:
-        work(session=Session(stop_requested=stop))
-
-
-def _session(on_event: Callable[[dict[str, Any]], None], stop: Callable[[], bool]) -> Any:
-    from subarch.stages.session import Session
-    from subarch.tracking.record import Record
-
-    return Session(record=Record.open(), on_event=on_event, stop_requested=stop)
-
-
-def _answer(result: Any) -> str:
-    from subarch.report.answers import answer
-
-    return answer(result.to_json())
-
-
-def _guarded(work: Callable[[], None]) -> int:
-    """Run, and turn subarch's own errors into one clear line and an exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    try:
-        work()
-    except SubarchError as error:
-        print(f"{'stopped' if isinstance(error, InterruptedRun) else 'error'}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped: interrupted at once; the same command resumes from what was saved", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader went away: nothing is wrong, and Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
+    return guarded(work)
 
 
 def main() -> None:

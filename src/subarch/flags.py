@@ -122,6 +122,33 @@ class ScoreFlags:
     "A column of the data: scores by its values too; may be repeated."
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class AgoraFlags:
+    """Whether and how the data grow."""
+
+    agora: Annotated[bool | Literal["published"] | None, Parameter(negative=())] = None
+    "Grow the training data around mistakes, labelled by the teacher; published: as the paper does it."
+    sets: str | None = None
+    "Hyperparameter sets that compete, such as 'learning_rate=1e-4,3e-4 seed=0,1', or published: Bort's 240."
+    masked_lm: str | None = None
+    "Folder or Hub id of a masked-language model that refills words; the teacher, if it can, by default."
+    unlabelled: Path | None = None
+    "File with the task's text columns, in which texts like the mistakes are sought."
+    expansion_set: Literal["validation", "dev"] | None = None
+    "Whose mistakes count; dev is the paper's way, and then its score is no longer that of unseen data."
+    force: Annotated[bool | None, Parameter(negative=())] = None
+    "Go on although the teacher is right less than two times in three."
+
+    def settings(self) -> dict[str, Any]:
+        """As in a recipe."""
+        names = ("sets", "masked_lm", "unlabelled", "expansion_set", "force")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        preset = "agora-published" if self.agora == "published" else "agora" if self.agora else None
+        return {"preset": preset, "agora": given or None}
+
+
+NO_AGORA = AgoraFlags()
 NO_DATA = DataFlags()
 NO_SPACE_FLAGS = SpaceFlags()
 NO_FORESIGHT = ForesightFlags()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from transformers import PreTrainedModel
@@ -34,8 +36,12 @@ def train_classifier(
     session: Session,
     inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
     on_event: OnEvent,
+    answers: Path | None = None,
 ) -> tuple[TrainResult, PreTrainedModel]:
-    """Train the model on data, with the answers of the teacher if there is one."""
+    """Train the model on data, with the answers of the teacher if there is one.
+
+    `answers` is the file of those answers, where trainings share them.
+    """
     data, model, teacher = inputs
     assert data.train.labels is not None
     length = config.length_for(data.task)
@@ -43,7 +49,7 @@ def train_classifier(
     encoded = model.encode(data.train, length)
     outputs = None
     if teacher is not None:
-        outputs = _teacher_outputs(config, data.task, teacher, encoded, teacher.encode(data.train, length))
+        outputs = teacher_outputs(config, data, (encoded, teacher), answers or config.out / TEACHER_OUTPUTS)
     classifier = fresh_classifier(model, data, config.seed, config)
     prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
     context = loop_context(config, session, on_event, outputs.save if outputs else lambda: None)
@@ -92,20 +98,23 @@ def _loss(config: FinetuneConfig, task: Task, labels: np.ndarray, *, distilled: 
     )
 
 
-def _teacher_outputs(
-    config: FinetuneConfig, task: Task, teacher: ModelFolder, student_data: EncodedData, teacher_data: EncodedData
+def teacher_outputs(
+    config: FinetuneConfig, data: TaskData, student_and_teacher: tuple[EncodedData, ModelFolder], path: Path
 ) -> TeacherOutputs:
-    same_tokens = np.array_equal(student_data.encoded.offsets, teacher_data.encoded.offsets)
+    """What the teacher says of the training data, as far as the file at `path` has it.
+
+    Its hidden layers belong to it where the student, whose view of these data comes first, sees the same tokens.
+    """
+    student_data, teacher = student_and_teacher
+    encoded = teacher.encode(data.train, config.length_for(data.task))
+    same_tokens = np.array_equal(student_data.encoded.offsets, encoded.encoded.offsets)
     layers, depth = config.distillation.layers or (-1,), teacher.architecture.num_hidden_layers
     if max(layers) > depth:
         raise ConfigError(f"layers is {layers}, but the teacher has {depth}")
-    needed = len(teacher_data.encoded.input_ids) * len(layers) * teacher.architecture.hidden_size * 2
+    needed = len(encoded.encoded.input_ids) * len(layers) * teacher.architecture.hidden_size * 2
     if needed > HIDDEN_BYTES:
         layers, needed = layers[-1:], needed // len(layers)
     imitated = config.distillation.hidden_weight > 0 and same_tokens and needed <= HIDDEN_BYTES
     return TeacherOutputs(
-        teacher=teacher.classifier(task),
-        data=teacher_data,
-        path=config.out / TEACHER_OUTPUTS,
-        hidden_layers=layers if imitated else (),
+        teacher=teacher.classifier(data.task), data=encoded, path=path, hidden_layers=layers if imitated else ()
     )

@@ -20,6 +20,8 @@ from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.session import Session
 from subarch.tasks.base import TaskData
 
+__all__ = ["PRESETS", "CompressConfig", "compress"]
+
 SHARES = {"finetune": 0.33, "extract": 0.10, "distil": 0.46, "deliver": 0.11}
 """Of the budget; what a stage leaves, the later ones get."""
 
@@ -100,6 +102,7 @@ def _train_stages(
         teacher=fine_tuned,
         loop=config.distil,
         distillation=replace(config.distillation, layers=tuple(results["extract"].metrics["imitated_layers"])),
+        agora=config.agora,
         **common,
     )
     with budget.stage("distil") as deadline:

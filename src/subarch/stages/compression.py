@@ -11,6 +11,7 @@ from subarch.errors import BudgetError, ConfigError
 from subarch.running.budget import parse_duration
 from subarch.stages.extraction import ErrorName, ExtractConfig, LatencyName
 from subarch.stages.finetune import DistillationConfig
+from subarch.stages.growing import AgoraConfig
 from subarch.stages.inputs import DataConfig
 from subarch.training.loop import LoopConfig
 
@@ -75,6 +76,11 @@ class CompressConfig:
     distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, epochs=12.0, evaluations=6))
     """How the student is distilled."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    agora: AgoraConfig | None = None
+    """Grow the student's training data by Agora."""
+    preset: str | None = None
+    """Name of settings that lie beneath the given ones: agora, or agora-published. Read by the command line and by
+    `subarch.compress`."""
     deliver: DeliverConfig = field(default_factory=DeliverConfig)
 
     def __post_init__(self) -> None:

@@ -12,8 +12,11 @@ from transformers import PreTrainedModel
 from subarch.arch.build import head_layers
 from subarch.arch.pretrained import weight_names
 from subarch.errors import ConfigError, DataError
+from subarch.running.budget import Deadline, parse_duration
+from subarch.stages.agora import finetune_agora, prepared
 from subarch.stages.classify import train_classifier
 from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, DistillationConfig, FinetuneConfig
+from subarch.stages.growing import PRESETS, AgoraConfig
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.saving import save_model
@@ -23,9 +26,10 @@ from subarch.stages.suite import finetune_suite
 from subarch.tasks.base import Kind, Task, TaskData
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.suites.averages import SUITES
+from subarch.tracking.record import Run
 from subarch.training.loop import OnEvent, TrainResult
 
-__all__ = ["DistillationConfig", "FinetuneConfig", "finetune"]
+__all__ = ["PRESETS", "AgoraConfig", "DistillationConfig", "FinetuneConfig", "finetune"]
 
 Inputs = tuple[TaskData, ModelFolder, ModelFolder | None]
 """The data, the model to train, and its teacher."""
@@ -44,13 +48,15 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
 
     Returns:
         Metrics: `score` (the task's main metric on validation data, which selected the weights), `steps`, `seconds`.
+        Of Agora also what `stages.agora` adds.
         Of a suite: `tasks` (these metrics by task) and `skipped` (the reason by task).
 
     Raises:
         UserError: Data, a model or an output folder that cannot be used.
         InterruptedRun: Stopped by the user, after saving.
     """
-    session = session or Session()
+    started = time.monotonic()
+    session = _timed(session or Session(), config)
     if config.data.task is not None and config.data.task.lower() in SUITES:
         return finetune_suite(config, session, finetune)
     data = load_data(config.data)
@@ -61,18 +67,37 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         teacher.require_answers(data.task)
     data = aligned(data, teacher or model)
     _check_head(config, model, data.task)
+    if config.agora is not None:
+        data = prepared(config, data)
     with claim(config.out, "finetune", config, data.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
-        name = f"{'distil' if teacher else 'finetune'} {data.task.name}"
+        work = finetune_agora if config.agora is not None else _train
+        name = f"{'agora' if config.agora else 'distil' if teacher else 'finetune'} {data.task.name}"
         with session.recorded(folder, name) as run:
-            started = time.monotonic()
-            trainer = TRAINERS[data.task.kind]
-            outcome, trained = trainer(config, session, (data, model, teacher), session.recording(run, name))
-            save_model(folder.path, trained, model, data.task)
-            metrics = _metrics(outcome, data.task)
-            run.log({"validation_score": metrics["score"]}, step=outcome.steps)
+            metrics = work(config, session, (data, model, teacher), (folder, run))
+            run.log({"validation_score": metrics["score"]}, step=metrics["steps"])
         return _finish(folder, metrics, run.run_id, time.monotonic() - started)
+
+
+def _train(
+    config: FinetuneConfig, session: Session, inputs: Inputs, folder_and_run: tuple[OutputFolder, Run]
+) -> dict[str, Any]:
+    """One training, whose model is the result."""
+    folder, run = folder_and_run
+    data, model, teacher = inputs
+    name = f"{'distil' if teacher else 'finetune'} {data.task.name}"
+    outcome, trained = TRAINERS[data.task.kind](config, session, inputs, session.recording(run, name))
+    save_model(folder.path, trained, model, data.task)
+    return _metrics(outcome, data.task)
+
+
+def _timed(session: Session, config: FinetuneConfig) -> Session:
+    """The session with the stage's own deadline, where that is the nearer one."""
+    if config.budget is None:
+        return session
+    own = Deadline.after(parse_duration(config.budget))
+    return session.inside(session.parent, own) if own.remaining() < session.deadline.remaining() else session
 
 
 def _require_labels(data: TaskData) -> None:

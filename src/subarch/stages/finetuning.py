@@ -8,6 +8,8 @@ from pathlib import Path
 
 from subarch.arch.build import HeadInit, HeadName
 from subarch.errors import BudgetError, ConfigError
+from subarch.running.budget import parse_duration
+from subarch.stages.growing import AgoraConfig
 from subarch.stages.inputs import DataConfig
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import Task
@@ -75,12 +77,23 @@ class FinetuneConfig:
     """Scale of the latter: standard deviation, half width or gain; "xavier" has its own."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    budget: str | None = None
+    """Wall-clock promise such as 10m; without one, the loop's steps or epochs decide."""
+    agora: AgoraConfig | None = None
+    """Grow the data by Agora, with the teacher as Socrates."""
+    preset: str | None = None
+    """Name of settings that lie beneath the given ones: agora, or agora-published. Read by the command line and by
+    `subarch.finetune`."""
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 1:
             raise ConfigError(f"max_length is {self.max_length}, expected at least 1")
         if self.validation_examples < 1:
             raise ConfigError(f"validation_examples is {self.validation_examples}, expected at least 1")
+        if self.agora is not None and self.teacher is None:
+            raise ConfigError("agora without a teacher: nobody labels the new points", "give --teacher MODEL")
+        if self.budget is not None:
+            parse_duration(self.budget)
         if self.head_scale <= 0:
             raise ConfigError(f"head_scale is {self.head_scale}, expected a positive number")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_folder
 from subarch.tasks.base import Kind, Task
 
+PARTIAL = "model.partial"
 TAGS: dict[Kind, str] = {
     "classification": "text-classification",
     "regression": "text-classification",
@@ -64,15 +67,28 @@ def save_masked_lm(path: Path, trained: PreTrainedModel, tokenizer: Any) -> None
     _save(path, trained, tokenizer, card)
 
 
+def take_model(source: Path, path: Path, names: Collection[str]) -> None:
+    """Copy the model of one folder to another, all but the files that are called `names`; whole or not at all."""
+    with replacing_folder(path / PARTIAL) as temporary:
+        for file in source.iterdir():
+            if file.is_file() and file.name not in names:
+                shutil.copy2(file, temporary / file.name)
+    _unpack(path)
+
+
 def _save(path: Path, trained: PreTrainedModel, tokenizer: Any, card: str) -> None:
-    with replacing_folder(path / "model.partial") as temporary, quiet_transformers():
+    with replacing_folder(path / PARTIAL) as temporary, quiet_transformers():
         trained.to("cpu").save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         (temporary / "README.md").write_text(card, encoding="utf-8")
+    _unpack(path)
+
+
+def _unpack(path: Path) -> None:
     # config.json last: without it the folder is no model.
-    for file in sorted((path / "model.partial").iterdir(), key=lambda file: file.name == "config.json"):
+    for file in sorted((path / PARTIAL).iterdir(), key=lambda file: file.name == "config.json"):
         file.replace(path / file.name)
-    (path / "model.partial").rmdir()
+    (path / PARTIAL).rmdir()
 
 
 def _card(name: str, task: Task) -> str:

@@ -119,6 +119,27 @@ class Examples:
             {name: [column[row] for row in rows] for name, column in self.columns.items()},
         )
 
+    def joined(self, other: Examples) -> Examples:
+        """These examples and then the others, with the columns that both have; groups of the others stay apart.
+
+        Raises:
+            ValueError: One of them has pairs, labels or groups, and the other has not.
+        """
+        parts = [(self.pairs, other.pairs), (self.labels, other.labels), (self.groups, other.groups)]
+        if any((mine is None) != (theirs is None) for mine, theirs in parts):
+            raise ValueError("examples with and without pairs, labels or groups cannot be joined")
+        groups = None
+        if self.groups is not None and other.groups is not None:
+            after = int(self.groups[-1]) + 1 - int(other.groups[0]) if len(self) and len(other) else 0
+            groups = np.concatenate([self.groups, other.groups + after])
+        return Examples(
+            self.texts + other.texts,
+            None if self.pairs is None or other.pairs is None else self.pairs + other.pairs,
+            None if self.labels is None or other.labels is None else np.concatenate([self.labels, other.labels]),
+            groups,
+            {name: [*column, *other.columns[name]] for name, column in self.columns.items() if name in other.columns},
+        )
+
     def sample(self, count: int | None, seed: int = 0) -> Examples:
         """At most `count` examples drawn without replacement, in their order; all of them where None.
 

@@ -112,6 +112,25 @@ def load_split(path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
     return _with_labels(rows, lambda each: _class_indices(each, names))
 
 
+def load_unlabelled(path: Path, task: Task) -> Examples:
+    """Read texts without labels from a file whose text columns have the task's own names.
+
+    Raises:
+        DataError: A file, column or row that cannot be used, or a task of questions with several rows each.
+    """
+    if task.kind not in ("classification", "regression"):
+        raise DataError(f"unlabelled texts for {task.name}, a {task.kind}, expected a task of one example a row")
+    table = read_table(path)
+    for column in (task.text, task.text_pair):
+        if column is not None and column not in table.columns:
+            expected = " and ".join(repr(name) for name in (task.text, task.text_pair) if name)
+            raise DataError(
+                f"{table.path} has the columns {', '.join(table.columns)}, expected {expected}",
+                "name the columns of the unlabelled file as those of the training data",
+            )
+    return Examples(_texts(table, task.text), _texts(table, task.text_pair) if task.text_pair else None)
+
+
 def _rows(table: Table, columns: Columns) -> _Rows:
     for column in (columns.text, columns.text_pair, columns.label, *columns.keep):
         if column is not None and column not in table.columns:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from subarch.storage import replacing_file, storage_errors
 from subarch.tasks.base import Examples, Task
-from subarch.tasks.encode import Encoded, bucketed_batches, pad
+from subarch.tasks.encode import Encoded, bucketed_batches, ordered_batches, pad
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.scores import main_score
@@ -118,6 +118,26 @@ class TeacherOutputs:
             offsets, lengths = self.data.encoded.offsets, self.data.encoded.lengths
             for row, index in enumerate(indices):
                 self.hidden[offsets[index] : offsets[index + 1]] = kept[row, : lengths[index]]
+
+    def complete(self, earlier: Path | None = None, *, max_tokens: int = 4096) -> None:
+        """Compute all that is not known, in batches of similar length, and save it.
+
+        Args:
+            earlier: File of the outputs on the first examples of these, whose values are taken over.
+            max_tokens: Padded tokens per batch.
+        """
+        if earlier is not None and np.isnan(self.values).all():
+            known = load_file(earlier)["outputs"]
+            self.values[: len(known)] = known
+            if self.hidden is not None:
+                size = (int(self.data.encoded.offsets[len(known)]), *self.hidden.shape[1:])
+                self.hidden[: size[0]] = np.memmap(earlier.with_suffix(".hidden"), np.float16, "r", shape=size)
+        fresh = np.flatnonzero(np.isnan(self.values[:, 0]))
+        for indices in ordered_batches(self.data.encoded.lengths[fresh], max_tokens):
+            with torch.no_grad():
+                self._compute(fresh[indices])
+        if len(fresh):
+            self.save()
 
     def save(self) -> None:
         """Write what is known so far; the hidden layers first, since the logits say which of them are known."""

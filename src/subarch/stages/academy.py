@@ -1,0 +1,200 @@
+"""Agora's academy on a task: Timaeus is trained through the executor, Socrates labels, and all of it lies on disk.
+
+Everything that a call makes is in a file before the call ends, and a file that is there is not made again: so a killed
+run, started again, finds its way to where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from subarch.errors import BudgetError, InterruptedRun
+from subarch.optimize.hyperparameters import HyperparameterSet
+from subarch.running.executor import Outcome
+from subarch.stages.classify import teacher_outputs
+from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.growing import AgoraConfig
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.points import PointMaker, read_points, write_points
+from subarch.stages.session import Session, seconds_left
+from subarch.stages.timaeus import RESULT_FILE, Lesson, Timaeus, expansion_outputs, joined_data, read_lesson
+from subarch.storage import read_json
+from subarch.tasks.base import Examples, TaskData
+from subarch.tracking.record import Run
+from subarch.training.agora import Growth, Trained
+from subarch.training.socrates import answers, wrong_rows
+
+TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
+WEIGHTS = "model.safetensors"
+SPARE = 0.03
+"""Share of the time left that no training gets: points have to be made, and the model saved."""
+
+
+@dataclass(kw_only=True)
+class TaskAcademy:
+    """The `Academy` of `training.agora` for one task."""
+
+    config: FinetuneConfig
+    settings: AgoraConfig
+    data: TaskData
+    """D, with E as its validation split."""
+    model: ModelFolder
+    socrates: ModelFolder
+    maker: PointMaker
+    session: Session
+    run: Run
+    folder: Path
+    rounds: int | None
+    """After how many iterations it ends, where that is fixed."""
+    settled: dict[int, int] = field(default_factory=dict)
+    """Which attempt's points an iteration added."""
+
+    def train(self, iteration: int, attempt: int, thetas: Sequence[HyperparameterSet]) -> tuple[Trained, ...]:
+        """Step 1; fewer than all where the time is up."""
+        if iteration == 1:
+            self._grow_at_first()
+        lessons = [
+            Lesson(theta=theta, iteration=iteration, attempt=attempt, index=index, seconds=None)
+            for index, theta in enumerate(thetas)
+        ]
+        to_do = [lesson for lesson in lessons if not self._done(lesson)]
+        if to_do:
+            timaeus = self._timaeus(iteration, attempt)
+            for outcome in self.session.executor.map(timaeus.train, self._timed(to_do, iteration)):
+                self._keep(outcome)
+        trained = tuple(read_lesson(self._place(lesson), lesson) for lesson in lessons if self._done(lesson))
+        if not trained and iteration == 1:
+            raise BudgetError("the budget was spent before the first training", "give a longer --budget")
+        self._discard_models()
+        return trained
+
+    def grow(self, best: Trained, attempt: int) -> Growth:
+        """Steps 2 to 4."""
+        file = self._points_file(best.iteration, attempt)
+        if not file.exists():
+            self.session.phase("growing", f"iteration {best.iteration}")
+            rng = np.random.default_rng((self.config.seed, best.iteration, attempt))
+            write_points(file, self.maker.around_mistakes(self._mistakes(best), rng))
+        points = read_points(file)
+        self.maker.know(points.examples)
+        return points.growth
+
+    def settle(self, iteration: int, attempt: int) -> None:
+        """The points of this attempt count."""
+        self.settled[iteration] = attempt
+
+    def place_of(self, trained: Trained) -> Path:
+        """Folder of a finished training."""
+        for place in sorted((self.folder / TRAININGS).glob(f"{trained.iteration:02d}-{trained.attempt}-*")):
+            if HyperparameterSet.from_json(read_json(place / RESULT_FILE)["theta"]) == trained.theta:
+                return place
+        raise ValueError(f"no training of {trained}")
+
+    def _grow_at_first(self) -> None:
+        file = self._points_file(0, 0)
+        if self.settings.first_growth == 0:
+            return
+        if not file.exists():
+            self.session.phase("growing", "around the training examples")
+            rng = np.random.default_rng((self.config.seed, 0, 0))
+            write_points(file, self.maker.around_training(self.settings.first_growth, rng))
+        self.maker.know(read_points(file).examples)
+
+    def _timaeus(self, iteration: int, attempt: int) -> Timaeus:
+        points = [read_points(file).examples for file in self._files_before(iteration, attempt)]
+        data = joined_data(self.data, [examples for examples in points if len(examples)])
+        soft = self.settings.soft_labels
+        return Timaeus(
+            config=self.config,
+            data=data,
+            model=self.model,
+            teacher=self.socrates if soft else None,
+            answers=self._answers(data, iteration, attempt) if soft else None,
+            folder=self.folder / TRAININGS,
+            session=self.session,
+        )
+
+    def _answers(self, data: TaskData, iteration: int, attempt: int) -> Path:
+        """File with what Socrates says of all of `data`, which every training of the iteration reads."""
+        path = self.folder / ANSWERS / f"{iteration:02d}-{attempt}.safetensors"
+        if path.exists():
+            return path
+        self.session.phase("asking Socrates", f"about {len(data.train):,} examples")
+        encoded = self.model.encode(data.train, self.config.length_for(data.task))
+        outputs = teacher_outputs(self.config, data, (encoded, self.socrates), path)
+        # These data begin with those of the iteration before.
+        before = path.with_stem(f"{iteration - 1:02d}-{self.settled.get(iteration - 2, 0)}")
+        outputs.complete(before if before.exists() else None)
+        return path
+
+    def _files_before(self, iteration: int, attempt: int) -> Iterator[Path]:
+        for number in range(iteration):
+            file = self._points_file(number, attempt if number == iteration - 1 else self.settled.get(number, 0))
+            if file.exists():
+                yield file
+
+    def _timed(self, lessons: list[Lesson], iteration: int) -> Iterator[Lesson]:
+        """Each lesson with its share of the time that is left when it is drawn."""
+        for done, lesson in enumerate(lessons):
+            if self.session.stop_requested():
+                raise InterruptedRun("interrupted between two trainings, saved", "the same command resumes")
+            if self.session.deadline.expired:
+                return
+            left = seconds_left(self.session.deadline)
+            expected = len(lessons) - done + self._later(len(lessons), iteration)
+            self.session.phase("training", f"iteration {iteration}, {done + 1} of {len(lessons)}: {lesson.theta.label}")
+            yield replace(lesson, seconds=None if left is None else left * (1 - SPARE) / expected)
+
+    def _later(self, thetas: int, iteration: int) -> int:
+        """How many trainings to expect after this iteration: as if each later one had half as many sets."""
+        if self.rounds is None:
+            return thetas - 1
+        return sum(math.ceil(thetas / 2**number) for number in range(1, self.rounds - iteration + 1))
+
+    def _keep(self, outcome: Outcome[Lesson, None]) -> None:
+        outcome.result()
+        lesson = outcome.item
+        found = read_json(self._place(lesson) / RESULT_FILE)
+        with self.session.record.start(
+            "training", name=f"training {lesson.name}", config=lesson.theta.to_json(), parent=self.run.run_id
+        ) as child:
+            if found["score"] is None:
+                child.error(found["failed"])
+                child.finish("FAILED")
+            else:
+                child.log({"score": found["score"]}, step=found["steps"])
+
+    def _mistakes(self, best: Trained) -> Examples:
+        """Rows of E that the best model gets wrong, whole groups of a choice."""
+        expansion = self.data.validation
+        kind = self.data.task.kind
+        found = answers(kind, expansion_outputs(self.place_of(best)), expansion.groups)
+        return expansion.take(np.flatnonzero(wrong_rows(kind, found.labels, expansion)))
+
+    def _discard_models(self) -> None:
+        """Keep the weights of the best training so far, or of several as good."""
+        weights = list((self.folder / TRAININGS).glob(f"*/{WEIGHTS}"))
+        scores = [read_json(path.parent / RESULT_FILE)["score"] for path in weights]
+        for path, score in zip(weights, scores, strict=True):
+            if score < max(scores):
+                path.unlink()
+
+    def _done(self, lesson: Lesson) -> bool:
+        return (self._place(lesson) / RESULT_FILE).exists()
+
+    def _place(self, lesson: Lesson) -> Path:
+        return self.folder / TRAININGS / lesson.name
+
+    def _points_file(self, iteration: int, attempt: int) -> Path:
+        return self.folder / POINTS / f"{iteration:02d}-{attempt}.parquet"
+
+
+def clear(folder: Path) -> None:
+    """Remove what nobody will ask for again."""
+    shutil.rmtree(folder / ANSWERS, ignore_errors=True)

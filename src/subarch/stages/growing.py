@@ -1,0 +1,112 @@
+"""The configuration of Agora, and the variants that have a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from subarch.errors import ConfigError
+from subarch.optimize.hyperparameters import PUBLISHED, HyperparameterSet, default_sets, parse_grid
+from subarch.optimize.pruning import Rule
+from subarch.training.loop import LoopConfig
+
+TransformationName = Literal["refill", "synonym", "swap", "drop", "repeat", "typing", "casing", "segments", "mining"]
+Balance = Literal["discard", "none"]
+LEAST_ACCURACY = 2 / 3
+"""What the paper asks of Socrates."""
+CHS_ITERATIONS = 5
+"""How often to iterate with one set, where nobody says."""
+_SETS_BY_SECONDS = ((120.0, 2), (600.0, 3))
+_MOST_SETS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgoraConfig:
+    """How the data grow, and which hyperparameter sets compete. `docs/agora.md` has what was measured of each."""
+
+    sets: str | None = None
+    """Θ: a grid such as "learning_rate=1e-4,3e-4 seed=0,1", or "published" for Bort's 240; by default a few sets
+    around the training's own learning rate, the more the longer the budget."""
+    pruning: Rule = "halving"
+    """What step 6 removes; the paper's rule is "lcs"."""
+    iterations: int | None = None
+    """End after so many; None until Θ is empty. With one set it is iterated that often (the paper's CHS mode), five
+    times by default."""
+    replays: int = 0
+    """How often an iteration is repeated with fresh points whose best score fell."""
+    sources: Literal["mistakes", "random"] = "mistakes"
+    """What τ transforms: the expansion set's mistakes, or as many random training examples."""
+    first_growth: float = 0.0
+    """Points around random training examples before the first iteration, as a share of the training data."""
+    growth: float | None = 0.5
+    """Points an iteration adds, as a share of the training data; None is one a mistake and transformation."""
+    soft_labels: bool = True
+    """Learn Socrates' probabilities and hidden layers on all data, by distillation; else his answers as labels."""
+    balance: Balance = "none"
+    """"discard": equally many added points of each class, and equally many training examples."""
+    confidence: float = 0.0
+    """Points that Socrates is less sure of are left out."""
+    transformations: tuple[TransformationName, ...] = ()
+    """τ; all that the task and the models allow by default."""
+    masked_lm: str | None = None
+    """Folder or Hub id of the model that refills masked words; the teacher where it has such a head."""
+    unlabelled: Path | None = None
+    """File with the task's text columns, in which similar texts are sought."""
+    expansion_set: Literal["validation", "dev"] = "validation"
+    """E. "dev" is the paper's own way: the set that reports selects and grows too, and figures on it are no longer
+    those of unseen data."""
+    force: bool = False
+    """Go on with a Socrates below two thirds of accuracy."""
+
+    def __post_init__(self) -> None:
+        for name in ("first_growth", "growth"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"agora.{name} is {value}, expected 0 or more")
+        if self.replays < 0:
+            raise ConfigError(f"agora.replays is {self.replays}, expected 0 or more")
+        if self.iterations is not None and self.iterations < 1:
+            raise ConfigError(f"agora.iterations is {self.iterations}, expected at least 1")
+        if not 0 <= self.confidence < 1:
+            raise ConfigError(f"agora.confidence is {self.confidence}, expected a probability below 1")
+        if self.unlabelled is None and "mining" in self.transformations:
+            raise ConfigError("agora.transformations names mining, but there are no texts", "give --unlabelled FILE")
+        self.thetas(LoopConfig(), 0, None)
+
+    def thetas(self, loop: LoopConfig, seed: int, seconds: float | None) -> tuple[HyperparameterSet, ...]:
+        """Θ.
+
+        Args:
+            loop: Of the training; the default sets lie around its learning rate.
+            seed: Of the first default set.
+            seconds: The budget, which sizes the default.
+
+        Raises:
+            ConfigError: Sets that cannot be read, or none.
+        """
+        if self.sets is None:
+            fitting = (count for limit, count in _SETS_BY_SECONDS if seconds is not None and seconds <= limit)
+            return default_sets(next(fitting, _MOST_SETS), loop.learning_rate, seed)
+        return PUBLISHED if self.sets.strip() == "published" else parse_grid(self.sets)
+
+    def rounds(self, sets: int) -> int | None:
+        """After how many iterations it ends; None for when Θ is empty."""
+        return CHS_ITERATIONS if self.iterations is None and sets == 1 else self.iterations
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "agora": {"agora": {}},
+    "agora-published": {
+        "agora": {
+            "pruning": "lcs",
+            "growth": None,
+            "soft_labels": False,
+            "balance": "discard",
+            "replays": 2,
+        }
+    },
+}
+"""agora-published: one point a mistake and transformation with Socrates' answer as its label, balanced, with replay.
+The paper's τ is not known; ours serve both."""

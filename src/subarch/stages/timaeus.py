@@ -1,0 +1,128 @@
+"""One training of Timaeus, Agora's small model: in a folder of its own, and where an executor puts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from subarch.errors import DivergedError
+from subarch.optimize.hyperparameters import HyperparameterSet
+from subarch.running.budget import Deadline
+from subarch.stages.classify import train_classifier
+from subarch.stages.finetuning import CHECKPOINT, FinetuneConfig
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.saving import save_model
+from subarch.stages.session import Session
+from subarch.storage import read_json, replacing_file, write_json
+from subarch.tasks.base import Examples, TaskData
+from subarch.training.agora import Trained
+from subarch.training.predict import predict
+
+RESULT_FILE, OUTPUTS_FILE = "training.json", "expansion_outputs.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """Which training: what travels to where it runs."""
+
+    theta: HyperparameterSet
+    iteration: int
+    attempt: int
+    index: int
+    """Of θ among the sets of its iteration."""
+    seconds: float | None
+    """At most so long; None for as many steps as the loop says."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a run, and in the order of its lessons."""
+        return f"{self.iteration:02d}-{self.attempt}-{self.index:03d}"
+
+
+@dataclass(kw_only=True)
+class Timaeus:
+    """Trains the student under any θ on the data of one iteration, and leaves a model's folder.
+
+    Called where an executor runs it, it neither reports nor hears of Ctrl-C: there it has no session.
+    """
+
+    config: FinetuneConfig
+    data: TaskData
+    """D with all that was added; its validation rows are E."""
+    model: ModelFolder
+    teacher: ModelFolder | None
+    """Socrates, where his probabilities are learned."""
+    answers: Path | None
+    """File with his outputs on D, then."""
+    folder: Path
+    session: Session | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "session": None}
+
+    def train(self, lesson: Lesson) -> None:
+        """Do the lesson; its folder's `training.json` comes last, also where the training diverged."""
+        place = self.place(lesson)
+        session = self.session or Session()
+        inside = replace(session, deadline=Deadline.after(lesson.seconds))
+        try:
+            outcome, trained = train_classifier(
+                config_of(self.config, lesson, place),
+                inside,
+                (self.data, self.model, self.teacher),
+                lambda event: session.on_event({**event, "stage": f"agora {lesson.name}"}),
+                self.answers,
+            )
+        except DivergedError as error:
+            write_json(place / RESULT_FILE, {"theta": lesson.theta.to_json(), "score": None, "failed": error.message})
+            (place / CHECKPOINT).unlink(missing_ok=True)
+            return
+        expansion = self.model.encode(self.data.validation, self.config.length_for(self.data.task))
+        outputs = predict(trained, expansion.encoded, expansion.pad_token_id)
+        with replacing_file(place / OUTPUTS_FILE) as temporary:
+            save_file({"outputs": outputs}, temporary)
+        save_model(place, trained, self.model, self.data.task)
+        numbers = {"score": outcome.best_score, "steps": outcome.steps, "best_step": outcome.best_step}
+        write_json(
+            place / RESULT_FILE, {"theta": lesson.theta.to_json(), **numbers, "seconds": round(outcome.seconds, 3)}
+        )
+        (place / CHECKPOINT).unlink(missing_ok=True)
+
+    def place(self, lesson: Lesson) -> Path:
+        """Folder of a lesson."""
+        return self.folder / lesson.name
+
+
+def config_of(config: FinetuneConfig, lesson: Lesson, place: Path) -> FinetuneConfig:
+    """The training's settings under θ."""
+    settings: dict[str, Any] = dict(lesson.theta.pairs)
+    seed = int(settings.pop("seed", config.seed))
+    return replace(config, out=place, seed=seed, agora=None, loop=replace(config.loop, **settings))
+
+
+def read_lesson(place: Path, lesson: Lesson) -> Trained:
+    """What came of a lesson that is done."""
+    return Trained(
+        theta=lesson.theta,
+        iteration=lesson.iteration,
+        attempt=lesson.attempt,
+        score=read_json(place / RESULT_FILE)["score"],
+    )
+
+
+def expansion_outputs(place: Path) -> np.ndarray:
+    """(N, C) what the model of a lesson says of E."""
+    outputs: np.ndarray = load_file(place / OUTPUTS_FILE)["outputs"]
+    return outputs
+
+
+def joined_data(data: TaskData, points: list[Examples]) -> TaskData:
+    """D with points added, batch after batch."""
+    train = data.train
+    for added in points:
+        train = train.joined(added)
+    return replace(data, train=train)

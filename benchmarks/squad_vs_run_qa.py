@@ -2,11 +2,11 @@
 
     python benchmarks/squad_vs_run_qa.py --task squad2 --questions 500 --rounds 3
 
-Same model, same process, in turn; fp32 unless it says bf16. `run_qa`: features by `datasets.map`, padded to 384 tokens, the Trainer's
-prediction in batches of 8 in the order of the file, the n-best search in Python and its files (its defaults).
-`run_qa, dynamic padding` is the same with `--pad_to_max_length False`, `run_qa, bf16` with `--bf16_full_eval`. Ours:
-every context tokenised once, windows by array arithmetic, batches of similar length, the n-best search in arrays. The
-peer's search is written here after its description; loading is not counted.
+Same model, same process, in turn; fp32 unless it says bf16. `run_qa`: features by `datasets.map`, padded to 384 tokens,
+the Trainer's prediction in batches of 8 in the order of the file, the n-best search in Python and its files (its
+defaults). `run_qa, dynamic padding` is the same with `--pad_to_max_length False`, `run_qa, bf16` with
+`--bf16_full_eval`. Ours: every context tokenised once, windows by array arithmetic, batches of similar length, the
+n-best search in arrays. The peer's search is written here after its description; loading is not counted.
 
 Without --model, three layers of the packaged teacher are fine-tuned for --steps steps: a head of random numbers finds
 its highest logits at padding too, where there is no answer, and only a trained one gives answers worth comparing.

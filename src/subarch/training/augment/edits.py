@@ -54,7 +54,9 @@ class Swap:
         if self.reach == "any":
             order = _shuffled(sorted(able), rng)
             return list(zip(order[::2], order[1::2], strict=False))
+        denied = {second for first, second in pairwise(words) if is_negation(first.text)}
         beside = [pair for pair in pairwise(words) if able.issuperset(pair) and neighbours(text, *pair)]
+        beside = [pair for pair in beside if pair[0] not in denied]
         return [*_shuffled(self._joined(words, able, text), rng), *_shuffled(beside, rng)]
 
     def _joined(self, words: list[Word], able: set[Word], text: str) -> list[tuple[Word, Word]]:

@@ -7,7 +7,7 @@ the window does not judge it; but each text comes once, and none that is known a
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -122,10 +122,11 @@ class Mining:
     def _points(self, found: list[tuple[int, int]], first_rows: list[int], counts: Counts) -> Points:
         rows = [row for _, unit in found for row in self._rows[unit]]
         sizes = [len(self._rows[unit]) for _, unit in found]
-        taken = self.unlabelled.take(np.array(rows, dtype=np.int64))
-        groups = None if taken.groups is None else np.repeat(np.arange(len(found), dtype=np.int64), sizes)
+        # Numbered anew, since nearest units come in any order.
+        taken = replace(self.unlabelled, labels=None, groups=None).take(np.array(rows, dtype=np.int64))
+        groups = None if self.unlabelled.groups is None else np.repeat(np.arange(len(found), dtype=np.int64), sizes)
         return Points(
-            examples=Examples(taken.texts, taken.pairs, None, groups, taken.columns),
+            examples=replace(taken, groups=groups),
             sources=np.repeat(np.array([first_rows[source] for source, _ in found], dtype=np.int64), sizes),
             transformations=(NAME,) * len(rows),
             counts={NAME: counts},

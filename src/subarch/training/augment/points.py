@@ -146,8 +146,7 @@ class _Maker:
 
 def _gathered(examples: Examples, made: list[tuple[str, Draft]], counts: dict[str, Counts]) -> Points:
     rows = [row for _, draft in made for row in draft.unit.rows]
-    taken = examples.take(np.array(rows, dtype=np.int64))
-    columns = dict(taken.columns)
+    columns = {name: [column[row] for row in rows] for name, column in examples.columns.items()}
     if "answer_starts" in columns:
         columns["answer_starts"] = [
             moved_answers(examples.columns["answer_starts"][row], source, new)

@@ -104,12 +104,10 @@ def _common(words: list[list[re.Match[str]]]) -> int:
 
 def rows_of_groups(examples: Examples) -> Iterator[list[int]]:
     """The rows of each group; each row by itself where there are none."""
-    if examples.groups is None:
-        yield from ([row] for row in range(len(examples)))
-        return
-    starts = np.flatnonzero(np.diff(examples.groups, prepend=examples.groups[:1] - 1))
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(examples)], strict=True):
-        yield list(range(start, end))
+    groups = np.arange(len(examples)) if examples.groups is None else examples.groups
+    for rows in np.split(np.arange(len(examples)), np.flatnonzero(np.diff(groups)) + 1):
+        if len(rows):
+            yield rows.tolist()
 
 
 def _matching(*patterns: re.Pattern[str]) -> Finder:

@@ -4,7 +4,7 @@
 
 Needs the official files (SUBARCH_DATA) and the packaged teacher. Socrates is the packaged encoder, fine-tuned on the
 task's training data (of SST-2 and QNLI 500 rows of them, which are all that anybody sees), and Timaeus a student of
-three layers with at most a third of its parameters, extracted from it. Then, each for --seconds in all, with the same Θ:
+three layers with at most a third of its parameters, extracted from it. Then, each for --seconds, with the same Θ:
 
 (a) plain fine-tuning, the best of Θ;          (b) distillation, the best of Θ;
 (c) distillation with the same τ around random training examples, the best of Θ;

@@ -10,7 +10,6 @@ from transformers import PreTrainedModel
 
 from subarch.arch.build import draw_head, head_layers
 from subarch.arch.pretrained import weight_names
-from subarch.errors import ConfigError
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
@@ -108,9 +107,7 @@ def teacher_outputs(
     student_data, teacher = student_and_teacher
     encoded = teacher.encode(data.train, config.length_for(data.task))
     same_tokens = np.array_equal(student_data.encoded.offsets, encoded.encoded.offsets)
-    layers, depth = config.distillation.layers or (-1,), teacher.architecture.num_hidden_layers
-    if max(layers) > depth:
-        raise ConfigError(f"layers is {layers}, but the teacher has {depth}")
+    layers = config.distillation.layers or (-1,)
     needed = len(encoded.encoded.input_ids) * len(layers) * teacher.architecture.hidden_size * 2
     if needed > HIDDEN_BYTES:
         layers, needed = layers[-1:], needed // len(layers)

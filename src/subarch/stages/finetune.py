@@ -65,6 +65,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
     teacher = ModelFolder.of(config.teacher) if config.teacher else None
     if teacher is not None:
         teacher.require_answers(data.task)
+        config.distillation.require_depth(teacher.architecture.num_hidden_layers)
     data = aligned(data, teacher or model)
     _check_head(config, model, data.task)
     if config.agora is not None:

@@ -50,6 +50,11 @@ class DistillationConfig:
         if self.temperature <= 0:
             raise ConfigError(f"temperature is {self.temperature}, expected a positive number")
 
+    def require_depth(self, depth: int) -> None:
+        """Raise ConfigError where `layers` names one that a teacher of so many has not."""
+        if self.layers is not None and max(self.layers) > depth:
+            raise ConfigError(f"layers is {self.layers}, but the teacher has {depth}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:

@@ -23,19 +23,18 @@ def test_neighbours_are_swapped_where_nothing_is_joined():
 @pytest.mark.parametrize(
     "text",
     [
-        "she did not return calls",  # a negation between the two
-        "Ann and Eve , Kai or Max",  # names
-        "river , garden",  # punctuation between
+        "she did not return calls",  # what is denied
+        "a name like Ann and Eve , Kai or Max",
+        "river , garden",
         "river river",
-        "worse stunt editing or cheaper river scenes",  # more is joined than two words
     ],
 )
 def test_words_that_stay_in_their_order(text):
-    if "stunt" in text:
-        assert "worse river" not in " ".join(many(Swap(), text))
-        assert all("cheaper or" not in new for new in many(Swap(), text))
-    else:
-        assert not many(Swap(), text)
+    assert not many(Swap(), text)
+
+
+def test_what_is_longer_than_a_word_is_not_swapped_for_one():
+    assert many(Swap(), "fat or thin cats") == {"fat or cats thin"}
 
 
 def test_a_far_swap_exchanges_any_two():
@@ -61,9 +60,8 @@ def test_modifiers_and_articles_are_dropped():
         "river",
     ],
 )
-def test_words_that_the_next_one_needs_stay(text):
-    dropped = {tuple(set(text.split()) - set(new.split())) for new in many(Drop(), text)}
-    assert dropped <= {("salt",)} - {("salt",)}
+def test_words_that_the_next_or_the_last_one_needs_stay(text):
+    assert not many(Drop(), text)
 
 
 def test_the_capital_moves_to_the_new_first_word_unless_that_is_protected():

@@ -117,3 +117,10 @@ def test_pieces_must_keep_their_order():
 def test_answers_move_with_their_span():
     source = Source(text="by a bright star", protected=((3, 16),))
     assert moved_answers([5, 3, -1], source, "again by a bright star") == [11, 9, -1]
+
+
+def test_a_piece_of_a_word_is_found_within_one():
+    source = Source(text="in the 1990s again", protected=((7, 11),))
+    assert places(source, "in the late 1990s again") == ((12, 16),)
+    whole = Source(text="in 1990 again", protected=((3, 7),))
+    assert places(whole, "in 1990s again") is None

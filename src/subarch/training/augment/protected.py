@@ -170,14 +170,15 @@ def places(source: Source, new: str) -> tuple[Span, ...] | None:
     found: list[Span] = []
     expected = _aligned(source.text, new) if source.protected else {}
     for start, end in source.protected:
-        piece, earliest = source.text[start:end], found[-1][1] if found else 0
+        pattern, earliest = _piece(source.text, (start, end)), found[-1][1] if found else 0
         place = expected.get(start, -1)
-        if place < earliest or not new.startswith(piece, place):
-            possible = [span[0] for span in _occurrences(piece, new) if span[0] >= earliest]
+        match = pattern.match(new, place) if place >= earliest else None
+        if match is None:
+            possible = list(pattern.finditer(new, earliest))
             if len(possible) != 1:
                 return None
-            place = possible[0]
-        found.append((place, place + len(piece)))
+            match = possible[0]
+        found.append(match.span())
     return tuple(found)
 
 
@@ -211,10 +212,15 @@ def moved_answers(starts: Sequence[int], source: Source, new: str) -> list[int]:
     ]
 
 
+def _piece(text: str, span: Span) -> re.Pattern[str]:
+    """A piece of a text, in other texts; where it ends with a word, it does not end within one."""
+    piece = text[slice(*span)]
+    before = r"(?<!\w)" if re.match(r"\w", piece) and not text[: span[0]][-1:].isalnum() else ""
+    after = r"(?!\w)" if re.match(r"\w", piece[-1:]) and not text[span[1] :][:1].isalnum() else ""
+    return re.compile(before + re.escape(piece) + after)
+
+
 def _occurrences(piece: str, text: str) -> Iterator[Span]:
-    """Where a piece stands in a text, not inside a longer word."""
-    if not piece:
-        return
-    before = r"(?<!\w)" if piece[0].isalnum() else ""
-    after = r"(?!\w)" if piece[-1].isalnum() else ""
-    yield from (match.span() for match in re.finditer(before + re.escape(piece) + after, text))
+    """Where a piece stands in a text, not within a longer word."""
+    if piece:
+        yield from (match.span() for match in _piece(piece, (0, len(piece))).finditer(text))

@@ -24,7 +24,11 @@ _NEGATION = re.compile(
     r"(?:no|not|never|none|nor|neither|nobody|nothing|nowhere|without|cannot|\w*n['’]t)", re.IGNORECASE
 )
 
-_FUNCTION_WORDS = ENGLISH_STOP_WORDS | {"did", "does", "doing", "having", "let", "said", "says", "just", "than"}
+# The list of scikit-learn holds some words that do carry meaning, and lacks some that do not.
+_FUNCTION_WORDS = (
+    ENGLISH_STOP_WORDS
+    - set("bill cry detail fill find fire interest mill serious sincere system thick thin top".split())
+) | {"did", "does", "doing", "having", "let", "said", "says", "just", "than"}
 
 
 class Word(NamedTuple):

@@ -4,7 +4,8 @@
 
 Every τ of the default mixture (casing too, as for a student that sees it) is timed alone, and all of them together as
 `transform` mixes them: one point a source and τ. Sources are drawn from train. A first call on eight of them, which
-builds tables, is not timed. "of CPU" counts the minutes that the process had a core, for a machine that does more. The pairs to read are drawn evenly from tasks and τ.
+builds tables, is not timed. "of CPU" counts the minutes that the process had a core, for a machine that does more
+besides. The pairs to read are drawn evenly from tasks and τ.
 """
 
 from __future__ import annotations

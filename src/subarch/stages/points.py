@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ from subarch.stages.finetuning import FinetuneConfig
 from subarch.stages.growing import AgoraConfig
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_file
-from subarch.tasks.base import Examples, TaskData
-from subarch.tasks.scoring.predictions import with_ids
+from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.agora import Growth
 from subarch.training.augment.base import AnyTransformation
 from subarch.training.augment.mining import Mining
@@ -26,11 +26,16 @@ from subarch.training.augment.window import Window
 from subarch.training.precision import cast_weights, resolve_precision
 from subarch.training.predict import predict
 from subarch.training.processes import process_state
-from subarch.training.socrates import answers, asked, balanced
+from subarch.training.socrates import Answers, answers, asked, balanced
 
 METADATA = b"subarch"
 MOST_EACH = 20
 """Points of one transformation around one source: more would all but repeat each other."""
+SPARE = 2.0
+"""Around so many times as many training examples as needed τ is tried, since it cannot change all of them."""
+
+TextKey = tuple[str, str]
+"""See `Examples.text_keys`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +54,11 @@ class PointMaker:
     config: FinetuneConfig
     settings: AgoraConfig
     data: TaskData
-    """D, with E as its validation split."""
+    """D, with E as its validation split; both have ids."""
     socrates: ModelFolder
     transformations: tuple[AnyTransformation, ...]
     mining: Mining | None
-    known: set[tuple[str, str]] = field(default_factory=set)
+    known: set[TextKey] = field(default_factory=set)
     """`text_keys` of all data and of the points so far: none of them comes again."""
 
     def know(self, examples: Examples) -> None:
@@ -67,82 +72,95 @@ class PointMaker:
             wrong: Rows of E that the best model gets wrong.
             rng: Draws all that is random.
         """
-        mistakes = asked(wrong)
         sources = wrong
-        if self.settings.sources == "random" and mistakes:
-            train = with_ids(self.data.train)
-            sources = train.sample(len(wrong), seed=int(rng.integers(2**31)))
-        return self._points(sources, self.settings.growth, mistakes, rng)
+        if self.settings.sources == "random" and len(wrong):
+            sources = self.data.train.sample(len(wrong), seed=int(rng.integers(2**31)))
+        return self._points(sources, self.settings.growth, asked(wrong), rng)
 
     def around_training(self, share: float, rng: np.random.Generator) -> AddedPoints:
         """Points around random training examples, `share` as many as there are."""
-        return self._points(with_ids(self.data.train), share, 0, rng)
+        train = self.data.train
+        count = math.ceil(SPARE * share * len(train) / max(1, len(self.transformations)))
+        return self._points(train.sample(count, seed=int(rng.integers(2**31))), share, 0, rng)
 
     def _points(self, sources: Examples, share: float | None, mistakes: int, rng: np.random.Generator) -> AddedPoints:
         wanted = None if share is None else math.ceil(share * len(self.data.train))
         each = 1
         if wanted is not None and len(sources):
             each = min(MOST_EACH, math.ceil(wanted / len(sources) / max(1, len(self.transformations))))
-        made = self._labelled(sources, each, rng)
-        produced = asked(made)
+        made = self._labelled(sources, each, self.known, rng)
+        balance = self.settings.balance == "discard" and self.data.task.kind == "classification"
+        if balance and len(made):
+            made = made.joined(self._of_rarer_classes(made, each, rng))
         kept = self._confident(made)
-        if self.settings.balance == "discard" and self.data.task.kind == "classification" and len(kept):
-            kept = self._balanced(kept, each, rng)
+        if balance:
+            assert kept.labels is not None
+            kept = kept.take(balanced(kept.labels, len(self.data.task.labels), rng))
         if wanted is not None:
             kept = kept.sample(wanted, seed=int(rng.integers(2**31)))
-        growth = Growth(mistakes=mistakes, produced=produced, added=asked(kept))
+        growth = Growth(mistakes=mistakes, produced=asked(made), added=asked(kept))
         return AddedPoints(examples=kept, growth=growth)
 
-    def _labelled(self, sources: Examples, each: int, rng: np.random.Generator) -> Examples:
-        """New points around the sources with Socrates' answers."""
+    def _labelled(
+        self, sources: Examples, each: int, known: Collection[TextKey], rng: np.random.Generator
+    ) -> Examples:
+        """New points around the sources with Socrates' answers, none of them among the known texts."""
         task = self.data.task
-        named = with_ids(sources)
-        points = transform(named, task, self.transformations, each=each, window=Window(), rng=rng)
-        examples = points.examples
-        names = [named.columns["id"][row] for row in points.sources]
-        kinds = list(points.transformations)
-        if self.mining is not None and len(named):
-            mined = self.mining.similar(named, each=each, used=self.known)
-            names += [named.columns["id"][row] for row in mined.sources]
-            kinds += list(mined.transformations)
+        points = transform(sources, task, self.transformations, each=each, window=Window(), rng=rng)
+        examples, rows, kinds = points.examples, points.sources, points.transformations
+        if self.mining is not None and len(sources):
+            mined = self.mining.similar(sources, each=each, used={*known, *examples.text_keys()})
+            rows = np.concatenate([rows, mined.sources])
+            kinds = (*kinds, *mined.transformations)
             examples = examples.joined(mined.examples) if len(examples) else mined.examples
-        if not len(examples):
-            return replace(examples, labels=self.data.validation.labels[:0], columns={})  # type: ignore[index]
-        found = answers(task.kind, self._outputs(examples), examples.groups)
-        new = [examples.groups is not None or key not in self.known for key in examples.text_keys()]
-        columns = {"source": names, "transformation": kinds, "confidence": [float(p) for p in found.confidence]}
-        return replace(examples, labels=found.labels, columns=columns).take(
-            np.flatnonzero(np.broadcast_to(new, len(names)))
-        )
+        names = [sources.columns["id"][row] for row in rows]
+        found = self._answers(examples)
+        columns = {"source": names, "transformation": list(kinds), "confidence": found.confidence.tolist()}
+        labelled = replace(examples, labels=found.labels, columns=columns)
+        return labelled.take(_unknown_rows(examples, known))
 
-    def _outputs(self, examples: Examples) -> np.ndarray:
-        device = process_state().device
-        model = self.socrates.classifier(self.data.task).to(device)
-        cast_weights(model, resolve_precision("auto", device))
-        encoded = self.socrates.encode(examples, self.config.length_for(self.data.task))
-        return predict(model, encoded.encoded, encoded.pad_token_id)
+    def _answers(self, examples: Examples) -> Answers:
+        """What Socrates says of them."""
+        task = self.data.task
+        if not len(examples):
+            return answers(task.kind, np.zeros((0, task.num_outputs), np.float32), examples.groups)
+        return answers(task.kind, socrates_outputs(self.config, self.socrates, task, examples), examples.groups)
 
     def _confident(self, points: Examples) -> Examples:
-        if not len(points):
-            return points
-        sure = np.asarray(points.columns["confidence"]) >= self.settings.confidence
-        return points.take(np.flatnonzero(sure))
+        return points.take(np.flatnonzero(np.asarray(points.columns["confidence"]) >= self.settings.confidence))
 
-    def _balanced(self, points: Examples, each: int, rng: np.random.Generator) -> Examples:
-        """As many points of each class, after τ was applied to further examples of E of the rarer ones."""
-        classes, expansion = len(self.data.task.labels), self.data.validation
-        assert points.labels is not None and expansion.labels is not None
-        counts = np.bincount(points.labels, minlength=classes)
+    def _of_rarer_classes(self, points: Examples, each: int, rng: np.random.Generator) -> Examples:
+        """Points of the classes of which there are fewer, around further examples of E that have these labels."""
+        expansion, found = self.data.validation, self._confident(points).labels
+        assert expansion.labels is not None and found is not None
+        counts = np.bincount(found, minlength=len(self.data.task.labels))
+        added = points.take(np.zeros(0, dtype=np.int64))
         for label in np.flatnonzero(counts < counts.max()):
             rows = rng.permutation(np.flatnonzero(expansion.labels == label))
             needed = math.ceil((counts.max() - counts[label]) / each / max(1, len(self.transformations)))
-            if not len(rows):
-                continue
-            more = self._confident(self._labelled(expansion.take(np.sort(rows[:needed])), each, rng))
+            known = {*self.known, *points.text_keys(), *added.text_keys()}
+            more = self._labelled(expansion.take(np.sort(rows[:needed])), each, known, rng)
             assert more.labels is not None
-            points = points.joined(more.take(np.flatnonzero(more.labels == label)))
-        assert points.labels is not None
-        return points.take(balanced(points.labels, classes, rng))
+            added = added.joined(more.take(np.flatnonzero(more.labels == label)))
+        return added
+
+
+def socrates_outputs(config: FinetuneConfig, socrates: ModelFolder, task: Task, examples: Examples) -> np.ndarray:
+    """(N, C) logits, or (N, 1) scores, of the teacher."""
+    device = process_state().device
+    model = socrates.classifier(task).to(device)
+    cast_weights(model, resolve_precision("auto", device))
+    encoded = socrates.encode(examples, config.length_for(task))
+    return predict(model, encoded.encoded, encoded.pad_token_id)
+
+
+def _unknown_rows(examples: Examples, known: Collection[TextKey]) -> np.ndarray:
+    """Rows whose texts are not known; of groups all rows, unless all of them are known."""
+    fresh = np.asarray([key not in known for key in examples.text_keys()], dtype=bool)
+    if examples.groups is not None and len(fresh):
+        numbers = np.unique(examples.groups, return_inverse=True)[1]
+        fresh = (np.bincount(numbers, fresh) > 0)[numbers]
+    return np.flatnonzero(fresh)
 
 
 def write_points(path: Path, points: AddedPoints) -> None:

@@ -124,7 +124,7 @@ def agora(
     number, previous = 1, None
     thetas = tuple(remaining)
     while thetas and (iterations is None or number <= iterations):
-        attempt, trained = _train(academy, number, thetas, previous, replays)
+        attempt, trained, complete = _train(academy, number, thetas, previous, replays)
         if not trained:
             return  # the time is up
         pruned = prune([(each.theta, each.score) for each in trained], rule)
@@ -133,7 +133,7 @@ def agora(
         best = next(each for each in trained if each.theta == survivor)
         if iterations is not None and not pruned.kept:
             pruned = Pruned(kept=(survivor,), removed=(), root=survivor, common=0)
-        last = not pruned.kept or number == iterations or len(trained) < len(thetas)
+        last = not pruned.kept or number == iterations or not complete or best.score is None
         growth = None if last else academy.grow(best, 0)
         yield Iteration(number=number, attempt=attempt, trained=trained, best=best, growth=growth, pruned=pruned)
         if growth is None or growth.added == 0:
@@ -142,8 +142,12 @@ def agora(
 
 
 def best_of(trained: Sequence[Trained]) -> Trained:
-    """The highest score; of equal ones that of the latest iteration, which saw the most data."""
-    return max(trained, key=lambda each: (_score(each), each.iteration, each.attempt))
+    """The highest score; of equal ones that of the latest iteration, which saw the most data.
+
+    Args:
+        trained: At least one; the best of each iteration.
+    """
+    return max(trained, key=lambda each: (_score(each), each.iteration))
 
 
 def _train(
@@ -152,20 +156,27 @@ def _train(
     thetas: Sequence[HyperparameterSet],
     previous: Trained | None,
     replays: int,
-) -> tuple[int, tuple[Trained, ...]]:
-    """Step 1 with replay: the attempt that counts, and its trainings."""
+) -> tuple[int, tuple[Trained, ...], bool]:
+    """Step 1 with replay: the attempt that counts, its trainings, and whether no attempt was cut short."""
     attempts = [academy.train(number, 0, thetas)]
-    while previous is not None and len(attempts) <= replays and _fell(attempts, previous):
-        academy.grow(previous, len(attempts))
+    complete = len(attempts[0]) == len(thetas)
+    while previous is not None and complete and len(attempts) <= replays and _fell(attempts, previous):
+        if academy.grow(previous, len(attempts)).added == 0:
+            break
         attempts.append(academy.train(number, len(attempts), thetas))
-    chosen = max(range(len(attempts)), key=lambda index: _score(best_of(attempts[index])))
+        complete = len(attempts[-1]) == len(thetas)
+    chosen = max(range(len(attempts)), key=lambda index: _highest(attempts[index]))
     if previous is not None:
         academy.settle(previous.iteration, chosen)
-    return chosen, attempts[chosen]
+    return chosen, attempts[chosen], complete
 
 
 def _fell(attempts: Sequence[Sequence[Trained]], previous: Trained) -> bool:
-    return max(_score(best_of(trained)) for trained in attempts) < _score(previous)
+    return max(map(_highest, attempts)) < _score(previous)
+
+
+def _highest(trained: Sequence[Trained]) -> float:
+    return max(map(_score, trained), default=float("-inf"))
 
 
 def _score(trained: Trained) -> float:

@@ -57,7 +57,7 @@ def _choices(scores: Array, groups: Array) -> Answers:
 
 
 def wrong_rows(kind: Kind, found: Array, examples: Examples) -> Array:
-    """(N,) bool: rows whose answer is not the labelled one, all rows of a group whose choice is wrong.
+    """(N,) bool: rows whose answer is not the labelled one, all rows of a group of which a wrong row is chosen.
 
     Args:
         kind: Of the task.
@@ -67,12 +67,12 @@ def wrong_rows(kind: Kind, found: Array, examples: Examples) -> Array:
     assert examples.labels is not None
     if kind == "regression":
         return np.asarray(graded(found, examples.labels) != graded(examples.labels, examples.labels))
-    wrong = np.asarray(found != examples.labels)
     if kind != "choice":
-        return wrong
+        return np.asarray(found != examples.labels)
     assert examples.groups is not None
     numbers = np.unique(examples.groups, return_inverse=True)[1]
-    return np.asarray((np.bincount(numbers, wrong) > 0)[numbers])
+    # A question may have several right rows, of which one is chosen.
+    return np.asarray((np.bincount(numbers, found * examples.labels) == 0)[numbers])
 
 
 def graded(values: Array, scale: Array) -> Array:

@@ -58,7 +58,22 @@ def cased_tokenizer():
 def byte_level_tokenizer():
     """Each byte, and a few words with the space before them."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters, "Ġr", "ri", "ver", "river", "Ġriver", "lé", "Ġlé"]
+    tokens = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "<mask>",
+        *letters,
+        "Ġr",
+        "ri",
+        "ver",
+        "river",
+        "Ġriver",
+        "Ġgarden",
+        "Ġwindow",
+        "Ġlé",
+    ]
     return RobertaTokenizer(vocab={token: number for number, token in enumerate(dict.fromkeys(tokens))}, merges=[])
 
 

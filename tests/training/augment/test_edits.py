@@ -54,6 +54,7 @@ def test_modifiers_and_articles_are_dropped():
     [
         "not very good",  # else what is denied changes
         "most lovely gardens",
+        "and vividly bright gardens",
         "salt and bread crumbs",
         "heads of state agreed",
         "bin Laden",

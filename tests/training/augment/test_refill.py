@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import RobertaConfig, RobertaForMaskedLM
 
 from subarch.errors import ConfigError, ModelError
 from subarch.training.augment.base import Source
@@ -98,6 +99,26 @@ def test_whole_words_of_a_byte_level_vocabulary(byte_level_tokenizer):
     assert words.surfaces[river] == "river" and words.is_word[river]
     assert words.surfaces[stem] == "" and words.ids["river"] == [river]
     assert len(words.is_word) == len(byte_level_tokenizer) + 3
+
+
+def test_a_byte_level_model_fills_words_that_have_many_tokens(byte_level_tokenizer):
+    config = RobertaConfig(
+        vocab_size=len(byte_level_tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=66,
+        pad_token_id=byte_level_tokenizer.pad_token_id,
+    )
+    refill = Refill(model=RobertaForMaskedLM(config), tokenizer=byte_level_tokenizer, least=0.0, precision="fp32")
+    sources = [Source(text="The Window, (a river)!"), Source(text="garden")] * 8
+    new = refill(sources, np.random.default_rng(0))
+    assert set(new[::2]) <= {
+        f"The {first}, (a {second})!"
+        for first, second in (("Garden", "river"), ("River", "river"), ("Window", "garden"), ("Window", "window"))
+    }
+    assert set(new[1::2]) == {"river", "window"}
 
 
 def test_pieces_special_tokens_and_function_words_are_no_candidates(tokenizer):

@@ -1,7 +1,7 @@
 import pytest
 
 from subarch.training.augment.base import Source, merged, with_protected
-from subarch.training.augment.words import is_negation, replaced, rewritten, shaped_like, words_of
+from subarch.training.augment.words import is_negation, is_other_word, replaced, rewritten, shaped_like, words_of
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,21 @@ def test_a_protected_article_stays():
 def test_spans_merge():
     assert merged([(5, 7), (1, 3), (2, 4), (9, 9), (7, 8)]) == ((1, 4), (5, 8))
     assert with_protected(Source(text="abc", protected=((0, 1),)), [(1, 2)]).protected == ((0, 2),)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "may"),
+    [
+        ("huge", "large", True),
+        ("streams", "rivers", True),
+        ("stream", "rivers", False),
+        ("walk", "walking", False),
+        ("arrived", "arrive", False),
+        ("unsafe", "safe", False),
+        ("colour", "color", False),
+        ("largest", "large", False),
+        ("quickly", "slow", False),
+    ],
+)
+def test_a_word_is_replaced_by_another_inflected_alike(new, old, may):
+    assert is_other_word(new, old) is may

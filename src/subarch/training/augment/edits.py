@@ -19,7 +19,7 @@ from subarch.training.augment.words import Word, carries_meaning, is_negation, n
 _JOINTS = ("and", "or")
 _EASILY_MISSED = frozenset({"a", "an", "the", "very", "really", "just", "quite", "also"})
 _NEEDS_NEXT = frozenset({"more", "most", "less", "least", "as", "so", "too", "only", *_JOINTS})
-"""What is nothing without the word after it."""
+"""What, like adverbs, is nothing without the word after it."""
 _VERB_ENDINGS = ("ed", "ing")
 """English: a verb is no modifier, and has its place."""
 Item = TypeVar("Item")
@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 class Swap:
     """Exchanges words that carry meaning."""
 
-    share: float = 0.05
+    share: float = 0.03
     """Exchanges a word of the text, at least one."""
     reach: Literal["neighbours", "any"] = "neighbours"
     """Neighbours have nothing but space, "and" or "or" between them: the latter two first, which even stay fluent."""
@@ -104,7 +104,7 @@ class Drop:
         """Whether the word after it can do without the word."""
         if word.opened or after is None or not neighbours(text, word, after) or is_negation(word.text):
             return False
-        if before is not None and (is_negation(before.text) or before.text.lower() in _NEEDS_NEXT):
+        if before is not None and _needs_next(before.text):
             return False
         if word.text.lower() in _EASILY_MISSED:
             return True
@@ -133,6 +133,10 @@ class Repeat:
             again = word.text.lower() if word.text.istitle() and _begins(word, source.text) else word.text
             edits.append((word.end, word.end, f" {again}"))
         return rewritten(source.text, edits)
+
+
+def _needs_next(word: str) -> bool:
+    return is_negation(word) or word.lower() in _NEEDS_NEXT or word.endswith("ly")
 
 
 def _is_plain(word: Word) -> bool:

@@ -22,7 +22,7 @@ from subarch.arch.families import family_of
 from subarch.errors import ConfigError, ModelError
 from subarch.training.augment.base import Source
 from subarch.training.augment.whole_words import WholeWords
-from subarch.training.augment.words import Word, carries_meaning, replaced, words_of
+from subarch.training.augment.words import Word, carries_meaning, is_other_word, replaced, words_of
 from subarch.training.masked_lm import decode, encode
 from subarch.training.precision import Precision, cast_weights, resolve_precision
 
@@ -66,7 +66,7 @@ class Refill:
     vocabulary lacks stay: mostly names, for which a small model has no other."""
     top_k: int = 50
     """Candidates for a blank."""
-    kinship: float = 10.0
+    kinship: float = 18.0
     """What the cosine of a candidate and the old word adds to its logit: at 0 the text around decides alone, and what
     it suggests is often another kind of word, the more so the weaker the model."""
     least: float = 0.15
@@ -201,6 +201,7 @@ class Refill:
                 allowed[row, self.vocabulary.ids.get(text, [])] = False
         best_MK, ids_MK = logits_MV.masked_fill(~allowed, -torch.inf).topk(min(self.top_k, logits_MV.shape[1]))
         best_MK = (best_MK + self.kinship * self._cosines(blanks, ids_MK)) / self.temperature
+        best_MK = best_MK.masked_fill(~self._fit(blanks, ids_MK), -torch.inf)
         # Ratios to the best candidate's probability: the sum over the vocabulary is not needed.
         weights = (best_MK - best_MK.max(1, keepdim=True).values).exp().nan_to_num(0.0).double()
         weights[weights < self.least] = 0.0
@@ -218,3 +219,16 @@ class Refill:
         old_M1H = (table[known].float().cpu() - self._mean)[:, None]
         new_MKH = table[ids_MK.to(table.device)].float().cpu() - self._mean
         return functional.cosine_similarity(old_M1H, new_MKH, dim=-1)
+
+    def _fit(self, blanks: list[_Blank], ids_MK: Tensor) -> Tensor:
+        """(M, K) bool, whether each candidate is another word than the old one, inflected like it; any number is."""
+        surfaces = self.vocabulary.surfaces
+        return torch.tensor(
+            [
+                [
+                    blank.word.is_number or is_other_word(surfaces[index].lower(), blank.word.text.lower())
+                    for index in ids
+                ]
+                for blank, ids in zip(blanks, ids_MK.tolist(), strict=True)
+            ]
+        )

@@ -12,19 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from rapidfuzz.distance import JaroWinkler, Levenshtein
 from transformers import PreTrainedModel
 
 from subarch.errors import ConfigError
 from subarch.training.augment.base import Source
 from subarch.training.augment.whole_words import WholeWords
-from subarch.training.augment.words import carries_meaning, replaced, some, words_of
+from subarch.training.augment.words import carries_meaning, is_other_word, replaced, some, words_of
 
 _CANDIDATES = 30
 """Nearest tokens among which neighbours are looked for: many are other forms of the word itself."""
-
-_ENDINGS = ("s", "ing", "ed", "ly")
-"""English endings that a word and its neighbour must share: "titles" is no "championship"."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +85,7 @@ class Synonyms:
         for number, word in enumerate(rows):
             candidates = sorted(nearest[number].tolist(), key=lambda row: (-cosines[number, row], row))
             texts = [vocabulary.surfaces[row] for row in candidates if cosines[number, row] >= self.least]
-            different = dict.fromkeys(text for text in texts if _is_other_word(text, word))
+            different = dict.fromkeys(text for text in texts if text == text.lower() and is_other_word(text, word))
             self._known[word] = list(different)[: self.neighbours]
 
     def _loaded(self) -> tuple[WholeWords, np.ndarray]:
@@ -100,16 +96,3 @@ class Synonyms:
             lengths = np.linalg.norm(centred, axis=1, keepdims=True)
             self._table.extend((vocabulary, centred / np.maximum(lengths, 1e-12)))
         return self._table[0], self._table[1]
-
-
-def _is_other_word(text: str, word: str) -> bool:
-    """Not the word itself, nor an inflection, a derivation or another spelling of it, nor a name; inflected alike."""
-    if text != text.lower() or not carries_meaning(text):
-        return False
-    if any(text.endswith(ending) != word.endswith(ending) for ending in _ENDINGS):
-        return False
-    if text.endswith(word) or word.endswith(text):
-        return False  # "unsafe" is what "safe" is not
-    alike = min(len(text), len(word))
-    same_stem = text[: max(3, alike - 2)] == word[: max(3, alike - 2)]
-    return not same_stem and JaroWinkler.similarity(text, word) < 0.9 and Levenshtein.distance(text, word) > 1

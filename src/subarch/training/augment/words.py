@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from rapidfuzz.distance import JaroWinkler, Levenshtein
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from subarch.training.augment.base import Source, Span
@@ -24,11 +25,18 @@ _NEGATION = re.compile(
     r"(?:no|not|never|none|nor|neither|nobody|nothing|nowhere|without|cannot|\w*n['’]t)", re.IGNORECASE
 )
 
-# The list of scikit-learn holds some words that do carry meaning, and lacks some that do not.
+# The list of scikit-learn holds some words that do carry meaning, and lacks some that do not, or are common verbs.
 _FUNCTION_WORDS = (
     ENGLISH_STOP_WORDS
-    - set("bill cry detail fill find fire interest mill serious sincere system thick thin top".split())
-) | {"did", "does", "doing", "having", "let", "said", "says", "just", "than"}
+    - {"bill", "cry", "detail", "fill", "find", "fire", "interest", "mill", "serious", "sincere", "system", "thick"}
+    - {"thin", "top"}
+) | {
+    *("amid", "came", "come", "did", "does", "doing", "got", "having", "just", "let", "said", "say", "says", "than"),
+    *("told", "took", "went"),
+}
+
+_ENDINGS = ("s", "ing", "ed", "ly")
+"""English endings that a word and the one in its place must share: "titles" is no "championship"."""
 
 
 class Word(NamedTuple):
@@ -77,6 +85,18 @@ def is_negation(word: str) -> bool:
 def carries_meaning(word: str) -> bool:
     """Whether it is neither a number, a function word (English) nor a negation."""
     return word.isalpha() and len(word) > 2 and word.lower() not in _FUNCTION_WORDS and not is_negation(word)
+
+
+def is_other_word(new: str, old: str) -> bool:
+    """Whether one word may stand for another, both in lower case: inflected alike, and no other form of it."""
+    if any(new.endswith(ending) != old.endswith(ending) for ending in _ENDINGS):
+        return False
+    if new.endswith(old) or old.endswith(new):
+        return False  # "unsafe" is what "safe" is not
+    alike = max(3, min(len(new), len(old)) - 2)
+    if new[:alike] == old[:alike]:
+        return False
+    return JaroWinkler.similarity(new, old) < 0.9 and Levenshtein.distance(new, old) > 1
 
 
 def some(words: Sequence[Word], share: float, rng: np.random.Generator) -> list[Word]:

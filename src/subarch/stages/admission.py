@@ -1,0 +1,132 @@
+"""What Agora asks of a task, its data and Socrates before it begins: all of it is known before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from subarch.errors import ConfigError, DataError, ModelError
+from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.growing import LEAST_ACCURACY, AgoraConfig
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.points import PointMaker, socrates_outputs
+from subarch.stages.session import Session
+from subarch.stages.transforming import mining_for, transformations_for
+from subarch.tasks.base import Examples, TaskData
+from subarch.tasks.scoring.metrics import METRICS
+from subarch.tasks.scoring.predictions import with_ids
+from subarch.training.socrates import answers, asked, balanced, wrong_rows
+
+SMALLEST_EXPANSION = 10
+"""Questions of E below which its mistakes say nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """That Agora may begin, and with whom."""
+
+    accuracy: float
+    """Socrates' on E; of numbers his correlation."""
+    maker: PointMaker
+
+
+def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
+    """D, and E as its validation split; their rows have ids that name the split too.
+
+    Raises:
+        ConfigError: A task that Agora cannot grow.
+        DataError: E is too small, or has one class only.
+    """
+    settings = settings_of(config)
+    if data.task.kind == "span":
+        raise ConfigError(
+            f"agora cannot grow {data.task.name}: it asks for spans",
+            "cast the questions as pairs, or leave --agora out",
+        )
+    train, validation = _named(data.train, "train"), _named(data.validation, "validation")
+    if settings.expansion_set == "dev":
+        train, validation = train.joined(validation), _named(data.test, "dev")
+    expansion = validation.sample(config.validation_examples)
+    if asked(expansion) < SMALLEST_EXPANSION or expansion.labels is None:
+        found = f"{asked(expansion)} {'labelled ' if expansion.labels is not None else 'un'}labelled examples"
+        raise DataError(
+            f"the expansion set has {found}, expected at least {SMALLEST_EXPANSION} labelled ones",
+            "give more validation rows, with --valid",
+        )
+    if len(np.unique(expansion.labels)) == 1:
+        raise DataError(
+            "all examples of the expansion set have the same label, expected several", "give other rows with --valid"
+        )
+    if settings.balance == "discard" and data.task.kind == "classification":
+        assert train.labels is not None
+        rng = np.random.default_rng(config.seed)
+        train = train.take(balanced(train.labels, len(data.task.labels), rng))
+        if not len(train):
+            raise DataError(
+                f"a class of {data.task.name} has no training examples, so that none are left when balanced",
+                "add examples of it, or set agora.balance=none",
+            )
+    return replace(data, train=train, validation=expansion)
+
+
+def admit(
+    config: FinetuneConfig, session: Session, inputs: tuple[TaskData, ModelFolder, ModelFolder | None]
+) -> Admission:
+    """Make τ, and examine Socrates on E.
+
+    Args:
+        config: Of the stage.
+        session: Its surroundings.
+        inputs: `prepared` data, the student, and Socrates.
+
+    Raises:
+        UserError: A transformation or unlabelled texts that cannot be, or Socrates below two thirds of accuracy.
+    """
+    data, model, socrates = inputs
+    assert socrates is not None  # FinetuneConfig sees to it
+    settings = settings_of(config)
+    maker = PointMaker(
+        config=config,
+        settings=settings,
+        data=data,
+        socrates=socrates,
+        transformations=transformations_for(settings, data, model, socrates),
+        mining=mining_for(settings, data),
+    )
+    for examples in (data.train, data.validation, data.test):
+        maker.know(examples)
+    session.phase("examining Socrates", f"on {asked(data.validation):,} examples")
+    accuracy = _accuracy(config, socrates, data)
+    if accuracy < LEAST_ACCURACY:
+        measured = "correlation" if data.task.kind == "regression" else "accuracy"
+        what = f"the teacher {socrates.path} has an {measured} of {accuracy:.3f} on the expansion set"
+        what = what.replace("an correlation", "a correlation")
+        if not settings.force:
+            raise ModelError(f"{what}, expected at least 2/3", "give a better teacher, or --force")
+        session.tell("phase", name="warning", detail=f"{what}, below 2/3: its labels may do harm")
+    return Admission(accuracy=accuracy, maker=maker)
+
+
+def settings_of(config: FinetuneConfig) -> AgoraConfig:
+    """Of a stage that runs Agora."""
+    assert config.agora is not None
+    return config.agora
+
+
+def _accuracy(config: FinetuneConfig, socrates: ModelFolder, data: TaskData) -> float:
+    task, expansion = data.task, data.validation
+    outputs = socrates_outputs(config, socrates, task, expansion)
+    if task.kind == "regression":
+        return float(METRICS["pearson"].function(outputs[:, 0].astype(np.float64), np.asarray(expansion.labels)))
+    found = answers(task.kind, outputs, expansion.groups)
+    wrong = wrong_rows(task.kind, found.labels, expansion)
+    if task.kind == "choice":
+        return 1.0 - asked(expansion.take(np.flatnonzero(wrong))) / asked(expansion)
+    return 1.0 - float(wrong.mean())
+
+
+def _named(examples: Examples, split: str) -> Examples:
+    named = with_ids(examples)
+    ids = [f"{split}:{name}" for name in named.columns["id"]]
+    return replace(named, columns={**named.columns, "id": ids})

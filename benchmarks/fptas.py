@@ -204,9 +204,17 @@ def figure(rows: list[dict[str, Any]], times: dict[str, Any]) -> go.Figure:
     )
     drawn.update_layout(
         title="W of the choice over the largest W, mean and range over seeds",
-        xaxis={"title": "ε", "type": "log"},
+        xaxis={"title": "ε", "type": "log", "tickvals": sorted({row["epsilon"] for row in rows})},
         yaxis={"title": "ratio of W", "rangemode": "tozero"},
-        yaxis2={"title": "seconds", "overlaying": "y", "side": "right", "rangemode": "tozero"},
+        yaxis2={
+            "title": "seconds",
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "tickformat": ".0f",
+            "showgrid": False,
+        },
+        legend={"orientation": "h", "y": -0.2},
     )
     return drawn
 

@@ -68,3 +68,31 @@ def test_the_others_list_their_numbers():
 def test_what_was_read_from_json_does_as_well():
     read = json.loads(json.dumps(result("compress", COMPRESSED, report="report.html")))
     assert answer(read) == answer(result("compress", COMPRESSED, report="report.html"))
+
+
+def grown(expansion_set="validation", **last):
+    first = {"iteration": 1, "replay": 0, "scores": [{}] * 4, "best_score": 0.7125, "bound": 0.5, "mistakes": 23}
+    second = {"iteration": 2, "replay": 1, "scores": [{}] * 2, "best_score": 0.8, "bound": 0.75, "mistakes": 16}
+    rows = [{**first, "added": 46, "remaining": [{}] * 2}, {**second, "added": 0, "remaining": [], **last}]
+    found = result("finetune", {"score": 0.8, "steps": 40, "iterations": rows, "theta": {"seed": 1}, "points": 46})
+    found["config"]["agora"] = {"expansion_set": expansion_set}
+    return answer(found).splitlines()
+
+
+def test_agora_shows_its_iterations_and_then_the_score():
+    assert grown() == [
+        "iteration     sets  best    bound   mistakes  added  sets left",
+        "1             4     0.7125  0.5000  23        46     2",
+        "2 (replay 1)  2     0.8000  0.7500  16        0      0",
+        "score 0.8, steps 40, points 46",
+        "result: runs/one/result.json",
+    ]
+
+
+def test_agora_says_what_one_must_know_of_its_score():
+    lines = grown(mistakes=0)
+    assert lines[-2] == "no mistakes left on the expansion set: it has nothing more to teach"
+    lines = grown("dev")
+    assert lines[-2].startswith("the dev set selected and grew the data, as in the paper: no score on it is one of")
+    lines = grown(best_score=None, mistakes=None)
+    assert lines[2].split() == ["2", "(replay", "1)", "2", "diverged", "0.7500", "0", "0"]

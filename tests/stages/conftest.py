@@ -1,6 +1,6 @@
 import pytest
 
-from stages import tiny
+from stages import tiny, tiny_agora
 from subarch.api import run_stage
 from subarch.stages.session import Session
 from subarch.tracking.record import Record
@@ -37,3 +37,26 @@ def compressed(tmp_path_factory, record, rows, teachers):
     settings = {**tiny.FAST, "teacher": str(teachers()), "out": out, "train": rows}
     result = run_stage("compress", settings, session=Session(record=record, on_event=events.append))
     return result, out, events
+
+
+@pytest.fixture(scope="session")
+def student(tmp_path_factory):
+    """The folder of a small encoder with random weights."""
+    return tiny.teacher(tmp_path_factory.mktemp("student") / "student", num_hidden_layers=1, seed=3)
+
+
+@pytest.fixture(scope="session")
+def school(tmp_path_factory, teachers, student):
+    """Student, teacher and data of a kind of task, as settings of `finetune`; each teacher is trained once."""
+    made, folder = {}, tmp_path_factory.mktemp("school")
+    files = {"classes": tiny.classes, "pairs": tiny.pairs, "scores": tiny.scores}
+
+    def settings(kind):
+        if kind not in made:
+            data = {"train": files[kind](folder / f"{kind}.csv")} if kind in files else {"task": kind}
+            taught = {"model": str(teachers()), "max_length": 24, "loop": tiny_agora.TAUGHT}
+            run_stage("finetune", {**taught, **data, "out": folder / kind})
+            made[kind] = {"model": str(student), "teacher": str(folder / kind), **data}
+        return dict(made[kind])
+
+    return settings

@@ -65,3 +65,32 @@ def test_fingerprint_sees_texts_labels_order_and_split_but_no_notes():
         TaskData(task(), Examples(["one"], ["p"], a.labels), b, c),
     ]
     assert len({base, *(other.fingerprint for other in others)}) == 7
+
+
+def test_joined_examples_keep_what_both_have_and_groups_apart():
+    first = Examples(["a", "b"], ["x", "y"], np.array([0, 1]), np.array([4, 4]), {"id": ["1", "2"], "only": [0, 0]})
+    second = Examples(["c", "d"], ["z", "w"], np.array([1, 1]), np.array([0, 7]), {"id": ["3", "4"], "other": [1, 1]})
+    whole = first.joined(second)
+    assert (whole.texts, whole.pairs, whole.labels.tolist()) == (
+        ["a", "b", "c", "d"],
+        ["x", "y", "z", "w"],
+        [0, 1, 1, 1],
+    )
+    assert whole.groups.tolist() == [4, 4, 5, 12]
+    assert whole.columns == {"id": ["1", "2", "3", "4"]}
+
+
+def test_joining_nothing_changes_nothing():
+    one = Examples(["a"], None, np.array([2]), np.array([3]), {"id": ["1"]})
+    for whole in (one.joined(one.take(np.arange(0))), one.take(np.arange(0)).joined(one)):
+        assert (whole.texts, whole.labels.tolist(), whole.groups.tolist(), dict(whole.columns)) == (
+            ["a"], [2], [3], {"id": ["1"]},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("other", [
+    Examples(["b"], ["x"], np.array([0])), Examples(["b"]), Examples(["b"], None, np.array([0]), np.array([0])),
+])  # fmt: skip
+def test_unlike_examples_cannot_be_joined(other):
+    with pytest.raises(ValueError, match="with and without pairs, labels or groups"):
+        Examples(["a"], None, np.array([0])).joined(other)

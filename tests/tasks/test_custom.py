@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from subarch.errors import DataError
-from subarch.tasks.custom import load_files, load_split
+from subarch.tasks.base import Task
+from subarch.tasks.custom import load_files, load_split, load_unlabelled
 
 
 def csv(tmp_path, name="train.csv", rows=(), header="text,label"):
@@ -188,3 +189,33 @@ def test_one_further_split(tmp_path):
     assert (more.labels.tolist(), more.columns) == ([1, 0], {"year": ["2", "3"]})
     numbered = load_split(csv(tmp_path, "numbered.csv", ["x,1", "y,0"]), task)
     assert numbered.labels.tolist() == [1, 0]
+
+
+def test_unlabelled_texts_have_the_columns_of_the_task(tmp_path):
+    task = load_files(csv(tmp_path, rows=some(40))).task
+    found = load_unlabelled(csv(tmp_path, "more.csv", ["7,one", "8,two"], "number,text"), task)
+    assert (found.texts, found.pairs, found.labels, dict(found.columns)) == (["one", "two"], None, None, {})
+    pairs = load_files(
+        csv(tmp_path, "p.csv", [f"a {n},b {n},{n % 2}" for n in range(40)], "q1,q2,label"), text="q1", text_pair="q2"
+    ).task
+    found = load_unlabelled(csv(tmp_path, "q.csv", ["one,two"], "q2,q1"), pairs)
+    assert (found.texts, found.pairs) == (["two"], ["one"])
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("body,label", ["one,x"], "more.csv has the columns body, label, expected 'text'"),
+        ("text", ["one", '""'], "'text' is empty, expected a text"),
+    ],
+)
+def test_unlabelled_files_that_cannot_be_used(tmp_path, header, rows, message):
+    task = load_files(csv(tmp_path, rows=some(40))).task
+    with pytest.raises(DataError, match=message):
+        load_unlabelled(csv(tmp_path, "more.csv", rows, header), task)
+
+
+def test_unlabelled_texts_are_single_examples(tmp_path):
+    task = Task(name="copa", kind="choice", text="text", label="label", metrics=("accuracy",), main_metric="accuracy")
+    with pytest.raises(DataError, match="unlabelled texts for copa, a choice, expected a task of one example a row"):
+        load_unlabelled(csv(tmp_path, "more.csv", ["one"], "text"), task)

@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from subarch.tasks.base import Examples, Task
-from subarch.training.classifier import TeacherOutputs, distillation_loss_for, loss_for, scorer, training_batches
+from subarch.training.classifier import (
+    EncodedData,
+    TeacherOutputs,
+    distillation_loss_for,
+    loss_for,
+    scorer,
+    training_batches,
+)
 from subarch.training.losses import (
     ChoiceDivergence,
     DistillationLoss,
@@ -252,3 +259,57 @@ def test_nothing_to_predict(tiny, classifier_of, encoded_data):
     data = encoded_data(3)
     with pytest.raises(ValueError, match="no examples"):
         predict(classifier_of(tiny()), data.encoded.take(np.array([], dtype=int)), 1)
+
+
+@pytest.mark.parametrize("hidden_layers", [(), (1, -1)])
+def test_complete_outputs_are_those_that_batches_would_have_asked_for(outputs, fp32_teacher, hidden_layers):
+    one, rows = outputs(hidden_layers)
+    one.complete(max_tokens=64)
+    assert sum(rows) == 24 and max(rows) < 24 and one.path.exists()
+    again, rows = outputs(hidden_layers)
+    again.complete()
+    assert rows == []
+    given = again(np.arange(24))
+    one.path.unlink()
+    batch, _ = outputs(hidden_layers)
+    for name, tensor in batch(np.arange(24)).items():
+        torch.testing.assert_close(
+            given[name].float(), tensor.float(), rtol=1e-2, atol=1e-2 if "hidden" in name else 1e-5
+        )
+
+
+@pytest.mark.parametrize("hidden_layers", [(), (-1,)])
+def test_outputs_on_the_first_examples_are_taken_over(tiny, classifier_of, encoded_data, tmp_path, hidden_layers):
+    whole = encoded_data(24)
+    first = EncodedData(encoded=whole.encoded.take(np.arange(10)), pad_token_id=whole.pad_token_id)
+    teacher = classifier_of(tiny())
+
+    def outputs(data, name):
+        path = tmp_path / f"{name}.safetensors"
+        return TeacherOutputs(teacher=teacher, data=data, path=path, hidden_layers=hidden_layers)
+
+    early = outputs(first, "early")
+    early.complete()
+    rows = []
+    teacher.register_forward_pre_hook(
+        lambda module, arguments, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    later = outputs(whole, "later")
+    later.complete(early.path)
+    assert sum(rows) == 14
+    expected, found = early(np.arange(10)), later(np.arange(10))
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert not np.isnan(later.values).any()
+
+
+def test_outputs_with_other_layers_are_not_taken_over(outputs, tmp_path):
+    early, _ = outputs((1, -1))
+    early.complete()
+    earlier = early.path.rename(tmp_path / "early.safetensors")
+    early.path.with_suffix(".hidden").rename(tmp_path / "early.hidden")
+    for layers, computed in (((-1,), 24), ((), 0), ((1, -1), 0)):
+        later, rows = outputs(layers)
+        later.complete(earlier)
+        assert sum(rows) == computed
+        for file in tmp_path.glob("outputs.*"):
+            file.unlink()

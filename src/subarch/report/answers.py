@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from subarch.report.scores import score_lines
@@ -51,6 +51,8 @@ def _extract(result: Mapping[str, Any]) -> list[str]:
 
 def _finetune(result: Mapping[str, Any]) -> list[str]:
     metrics = result["metrics"]
+    if "iterations" in metrics:
+        return [*_iterations(metrics["iterations"]), *_numbers(result), *_caveats(result)]
     if "tasks" not in metrics:
         return _numbers(result)
     rows = [("task", "metric", "validation", "steps", "seconds")]
@@ -58,9 +60,36 @@ def _finetune(result: Mapping[str, Any]) -> list[str]:
         (name, row["metric"], f"{row['score']:.4f}", str(row["steps"]), f"{row['seconds']:.0f}")
         for name, row in metrics["tasks"].items()
     ]
+    return [*_table(rows), *(f"skipped {name}: {reason}" for name, reason in metrics["skipped"].items())]
+
+
+def _iterations(iterations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of Agora: a row for each iteration, with the bound of the paper's analysis beside the best score."""
+    rows = [("iteration", "sets", "best", "bound", "mistakes", "added", "sets left")]
+    for each in iterations:
+        replay = f" (replay {each['replay']})" if each["replay"] else ""
+        best = "diverged" if each["best_score"] is None else f"{each['best_score']:.4f}"
+        mistakes = "" if each["mistakes"] is None else str(each["mistakes"])
+        counts = (mistakes, str(each["added"]), str(len(each["remaining"])))
+        rows.append((f"{each['iteration']}{replay}", str(len(each["scores"])), best, f"{each['bound']:.4f}", *counts))
+    return _table(rows)
+
+
+def _caveats(result: Mapping[str, Any]) -> list[str]:
+    """What one must know of Agora's score."""
+    last = result["metrics"]["iterations"][-1]
+    lines = []
+    if last["mistakes"] == 0:
+        lines.append("no mistakes left on the expansion set: it has nothing more to teach")
+    if result["config"]["agora"]["expansion_set"] == "dev":
+        lines.append("the dev set selected and grew the data, as in the paper: no score on it is one of unseen data")
+    return lines
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lines of columns as wide as their widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*table, *(f"skipped {name}: {reason}" for name, reason in metrics["skipped"].items())]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _latency(result: Mapping[str, Any]) -> list[str]:

@@ -16,22 +16,30 @@ import numpy as np
 
 from subarch.errors import BudgetError, InterruptedRun
 from subarch.optimize.hyperparameters import HyperparameterSet
-from subarch.running.executor import Outcome
 from subarch.stages.classify import teacher_outputs
 from subarch.stages.finetuning import FinetuneConfig
 from subarch.stages.growing import AgoraConfig
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.points import PointMaker, read_points, write_points
 from subarch.stages.session import Session, seconds_left
-from subarch.stages.timaeus import RESULT_FILE, Lesson, Timaeus, expansion_outputs, joined_data, read_lesson
+from subarch.stages.timaeus import (
+    RESULT_FILE,
+    WEIGHTS,
+    Lesson,
+    Timaeus,
+    discard_model,
+    expansion_outputs,
+    joined_data,
+    read_lesson,
+)
 from subarch.storage import read_json
 from subarch.tasks.base import Examples, TaskData
+from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tracking.record import Run
 from subarch.training.agora import Growth, Trained
 from subarch.training.socrates import answers, wrong_rows
 
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
-WEIGHTS = "model.safetensors"
 SPARE = 0.03
 """Share of the time left that no training gets: points have to be made, and the model saved."""
 
@@ -55,6 +63,9 @@ class TaskAcademy:
     settled: dict[int, int] = field(default_factory=dict)
     """Which attempt's points an iteration added."""
 
+    def __post_init__(self) -> None:
+        self._children = {child["name"]: child for child in self.session.record.runs("training", self.run.run_id)}
+
     def train(self, iteration: int, attempt: int, thetas: Sequence[HyperparameterSet]) -> tuple[Trained, ...]:
         """Step 1; fewer than all where the time is up."""
         if iteration == 1:
@@ -63,11 +74,16 @@ class TaskAcademy:
             Lesson(theta=theta, iteration=iteration, attempt=attempt, index=index, seconds=None)
             for index, theta in enumerate(thetas)
         ]
+        for lesson in filter(self._done, lessons):
+            self._record(lesson)
         to_do = [lesson for lesson in lessons if not self._done(lesson)]
-        if to_do:
+        if to_do and not self.session.deadline.expired:
             timaeus = self._timaeus(iteration, attempt)
-            for outcome in self.session.executor.map(timaeus.train, self._timed(to_do, iteration)):
-                self._keep(outcome)
+            timed = self._timed(to_do, self._later(len(thetas), iteration))
+            for outcome in self.session.executor.map(timaeus.train, timed):
+                if not isinstance(outcome.error, BudgetError):  # then its share was too short for a first step
+                    outcome.result()
+                    self._record(outcome.item)
         trained = tuple(read_lesson(self._place(lesson), lesson) for lesson in lessons if self._done(lesson))
         if not trained and iteration == 1:
             raise BudgetError("the budget was spent before the first training", "give a longer --budget")
@@ -80,7 +96,7 @@ class TaskAcademy:
         if not file.exists():
             self.session.phase("growing", f"iteration {best.iteration}")
             rng = np.random.default_rng((self.config.seed, best.iteration, attempt))
-            write_points(file, self.maker.around_mistakes(self._mistakes(best), rng))
+            write_points(file, self.maker.around_mistakes(self.mistakes(best), rng))
         points = read_points(file)
         self.maker.know(points.examples)
         return points.growth
@@ -88,6 +104,13 @@ class TaskAcademy:
     def settle(self, iteration: int, attempt: int) -> None:
         """The points of this attempt count."""
         self.settled[iteration] = attempt
+
+    def mistakes(self, best: Trained) -> Examples:
+        """Rows of E that a finished training gets wrong, whole groups of a choice."""
+        expansion = self.data.validation
+        kind = self.data.task.kind
+        found = answers(kind, expansion_outputs(self.place_of(best)), expansion.groups)
+        return expansion.take(np.flatnonzero(wrong_rows(kind, found.labels, expansion)))
 
     def place_of(self, trained: Trained) -> Path:
         """Folder of a finished training."""
@@ -131,6 +154,9 @@ class TaskAcademy:
         # These data begin with those of the iteration before.
         before = path.with_stem(f"{iteration - 1:02d}-{self.settled.get(iteration - 2, 0)}")
         outputs.complete(before if before.exists() else None)
+        for file in path.parent.iterdir():
+            if int(file.name.split("-")[0]) < iteration - 1:  # they are large, and nobody will begin with them again
+                file.unlink()
         return path
 
     def _files_before(self, iteration: int, attempt: int) -> Iterator[Path]:
@@ -139,17 +165,18 @@ class TaskAcademy:
             if file.exists():
                 yield file
 
-    def _timed(self, lessons: list[Lesson], iteration: int) -> Iterator[Lesson]:
-        """Each lesson with its share of the time that is left when it is drawn."""
+    def _timed(self, lessons: list[Lesson], later: int) -> Iterator[Lesson]:
+        """Each lesson with its share of the time that is left when it is drawn, when so many follow them all."""
         for done, lesson in enumerate(lessons):
             if self.session.stop_requested():
                 raise InterruptedRun("interrupted between two trainings, saved", "the same command resumes")
             if self.session.deadline.expired:
                 return
             left = seconds_left(self.session.deadline)
-            expected = len(lessons) - done + self._later(len(lessons), iteration)
-            self.session.phase("training", f"iteration {iteration}, {done + 1} of {len(lessons)}: {lesson.theta.label}")
-            yield replace(lesson, seconds=None if left is None else left * (1 - SPARE) / expected)
+            detail = f"iteration {lesson.iteration}, {done + 1} of {len(lessons)}: {lesson.theta.label}"
+            self.session.phase("training", detail)
+            share = (1 - SPARE) / (len(lessons) - done + later)
+            yield replace(lesson, seconds=None if left is None else left * share)
 
     def _later(self, thetas: int, iteration: int) -> int:
         """How many trainings to expect after this iteration: as if each later one had half as many sets."""
@@ -157,33 +184,30 @@ class TaskAcademy:
             return thetas - 1
         return sum(math.ceil(thetas / 2**number) for number in range(1, self.rounds - iteration + 1))
 
-    def _keep(self, outcome: Outcome[Lesson, None]) -> None:
-        outcome.result()
-        lesson = outcome.item
+    def _record(self, lesson: Lesson) -> None:
+        """A finished training becomes a child run, unless a killed run got this far."""
+        name = f"training {lesson.name}"
+        known = self._children.get(name, {})
+        if known.get("status") in ("FINISHED", "FAILED"):
+            return
         found = read_json(self._place(lesson) / RESULT_FILE)
+        sign = 1.0 if higher_is_better(self.data.task.main_metric) else -1.0
         with self.session.record.start(
-            "training", name=f"training {lesson.name}", config=lesson.theta.to_json(), parent=self.run.run_id
+            "training", name=name, config=lesson.theta.to_json(), parent=self.run.run_id, run_id=known.get("run_id")
         ) as child:
-            if found["score"] is None:
+            if "failed" in found:
                 child.error(found["failed"])
                 child.finish("FAILED")
             else:
-                child.log({"score": found["score"]}, step=found["steps"])
-
-    def _mistakes(self, best: Trained) -> Examples:
-        """Rows of E that the best model gets wrong, whole groups of a choice."""
-        expansion = self.data.validation
-        kind = self.data.task.kind
-        found = answers(kind, expansion_outputs(self.place_of(best)), expansion.groups)
-        return expansion.take(np.flatnonzero(wrong_rows(kind, found.labels, expansion)))
+                child.log({"score": sign * found["score"]}, step=found["steps"])
 
     def _discard_models(self) -> None:
-        """Keep the weights of the best training so far, or of several as good."""
-        weights = list((self.folder / TRAININGS).glob(f"*/{WEIGHTS}"))
-        scores = [read_json(path.parent / RESULT_FILE)["score"] for path in weights]
-        for path, score in zip(weights, scores, strict=True):
-            if score < max(scores):
-                path.unlink()
+        """Of finished trainings keep the model of the best so far, or of several as good."""
+        finished = [path.parent for path in (self.folder / TRAININGS).glob(f"*/{RESULT_FILE}")]
+        kept = {place: read_json(place / RESULT_FILE)["score"] for place in finished if (place / WEIGHTS).exists()}
+        for place, score in kept.items():
+            if score < max(kept.values()):
+                discard_model(place)
 
     def _done(self, lesson: Lesson) -> bool:
         return (self._place(lesson) / RESULT_FILE).exists()
@@ -196,5 +220,7 @@ class TaskAcademy:
 
 
 def clear(folder: Path) -> None:
-    """Remove what nobody will ask for again."""
+    """Remove what nobody will ask for again, now that the best model is the folder's."""
     shutil.rmtree(folder / ANSWERS, ignore_errors=True)
+    for path in (folder / TRAININGS).glob(f"*/{RESULT_FILE}"):
+        discard_model(path.parent)

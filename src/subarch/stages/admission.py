@@ -49,7 +49,7 @@ def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
         train, validation = train.joined(validation), _named(data.test, "dev")
     expansion = validation.sample(config.validation_examples)
     if asked(expansion) < SMALLEST_EXPANSION or expansion.labels is None:
-        found = f"{asked(expansion)} {'labelled ' if expansion.labels is not None else 'un'}labelled examples"
+        found = f"{asked(expansion)} {'un' if expansion.labels is None else ''}labelled examples"
         raise DataError(
             f"the expansion set has {found}, expected at least {SMALLEST_EXPANSION} labelled ones",
             "give more validation rows, with --valid",
@@ -96,12 +96,15 @@ def admit(
     )
     for examples in (data.train, data.validation, data.test):
         maker.know(examples)
+    if settings.expansion_set == "dev":
+        session.tell(
+            "phase", name="warning", detail="the dev set selects and grows too: its score is not one of unseen data"
+        )
     session.phase("examining Socrates", f"on {asked(data.validation):,} examples")
     accuracy = _accuracy(config, socrates, data)
     if accuracy < LEAST_ACCURACY:
-        measured = "correlation" if data.task.kind == "regression" else "accuracy"
-        what = f"the teacher {socrates.path} has an {measured} of {accuracy:.3f} on the expansion set"
-        what = what.replace("an correlation", "a correlation")
+        measured = "a correlation" if data.task.kind == "regression" else "an accuracy"
+        what = f"the teacher {socrates.path} has {measured} of {accuracy:.3f} on the expansion set"
         if not settings.force:
             raise ModelError(f"{what}, expected at least 2/3", "give a better teacher, or --force")
         session.tell("phase", name="warning", detail=f"{what}, below 2/3: its labels may do harm")

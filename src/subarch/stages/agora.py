@@ -2,68 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from subarch.errors import ConfigError, DataError, ModelError
-from subarch.stages.academy import TRAININGS, TaskAcademy, clear
-from subarch.stages.finetuning import FinetuneConfig
-from subarch.stages.growing import LEAST_ACCURACY, AgoraConfig
+from subarch.errors import DivergedError
+from subarch.optimize.hyperparameters import HyperparameterSet
+from subarch.stages.academy import POINTS, TRAININGS, TaskAcademy
+from subarch.stages.admission import Admission, settings_of
+from subarch.stages.finetuning import CHECKPOINT, FinetuneConfig
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import OutputFolder
-from subarch.stages.points import PointMaker
 from subarch.stages.saving import take_model
 from subarch.stages.session import Session, seconds_left
 from subarch.stages.timaeus import OUTPUTS_FILE, RESULT_FILE
-from subarch.stages.transforming import mining_for, transformations_for
 from subarch.storage import read_json, write_json
 from subarch.tasks.base import TaskData
 from subarch.tasks.scoring.measures import higher_is_better
-from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import main_score
 from subarch.tracking.record import Run
-from subarch.training.agora import Iteration, agora, best_of
-from subarch.training.predict import predict
-from subarch.training.socrates import answers, asked, balanced, wrong_rows
+from subarch.training.agora import Iteration, Trained, agora, best_of
+from subarch.training.socrates import asked
 
 STATE_FILE = "agora.json"
-SMALLEST_EXPANSION = 10
-"""Questions of E below which its mistakes say nothing."""
-
-
-def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
-    """D, and E as its validation split.
-
-    Raises:
-        ConfigError: A task that Agora cannot grow.
-        DataError: E is too small, or has one class only.
-    """
-    settings = _settings(config)
-    if data.task.kind == "span":
-        raise ConfigError(
-            f"agora cannot grow {data.task.name}: it asks for spans",
-            "cast the questions as pairs, or leave --agora out",
-        )
-    if settings.expansion_set == "dev":
-        data = replace(data, train=data.train.joined(data.validation), validation=data.test)
-    expansion = data.validation.sample(config.validation_examples)
-    if asked(expansion) < SMALLEST_EXPANSION or expansion.labels is None:
-        raise DataError(
-            f"the expansion set has {asked(expansion)} labelled examples, expected at least {SMALLEST_EXPANSION}",
-            "give more validation rows",
-        )
-    if len(np.unique(expansion.labels)) == 1:
-        raise DataError("the expansion set has one label only, expected examples of each", "give other validation rows")
-    train = data.train
-    if settings.balance == "discard" and data.task.kind == "classification":
-        assert train.labels is not None
-        rng = np.random.default_rng(config.seed)
-        train = train.take(balanced(train.labels, len(data.task.labels), rng))
-        if not len(train):
-            raise DataError("a class without training examples, so that none are left when balanced")
-    return replace(data, train=train, validation=expansion)
 
 
 def finetune_agora(
@@ -71,6 +30,7 @@ def finetune_agora(
     session: Session,
     inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
     folder_and_run: tuple[OutputFolder, Run],
+    admission: Admission,
 ) -> dict[str, Any]:
     """Run Agora in a claimed folder, and leave the best model there.
 
@@ -79,19 +39,20 @@ def finetune_agora(
         session: Its surroundings.
         inputs: `prepared` data, the student, and Socrates.
         folder_and_run: The claimed folder, and the recorded run of the stage; trainings are its children.
+        admission: Of these inputs.
 
     Returns:
-        Metrics: `score` (on E, which selected), `steps` and `seconds` of the best training, `iterations`, `theta`,
-        `socrates`, `points`, `trainings`.
+        Metrics: `score` (on E, which selected), `steps`, `best_step` and `seconds` of the best training, its `theta`,
+        `iterations`, `socrates` (his accuracy on E), `points` added, `trainings` done.
 
     Raises:
-        ModelError: Socrates is below two thirds of accuracy on E.
+        DivergedError: Every training did.
     """
     (data, model, socrates), (folder, run) = inputs, folder_and_run
-    settings = _settings(config)
     assert socrates is not None  # FinetuneConfig sees to it
-    accuracy = _examine(config, settings, socrates, data, session)
-    thetas = settings.thetas(config.loop, config.seed, seconds_left(session.deadline))
+    settings = settings_of(config)
+    state = _state(config, session, admission, folder.path)
+    thetas = [HyperparameterSet.from_json(values) for values in state["sets"]]
     rounds = settings.rounds(len(thetas))
     academy = TaskAcademy(
         config=config,
@@ -99,86 +60,61 @@ def finetune_agora(
         data=data,
         model=model,
         socrates=socrates,
-        maker=_maker(config, settings, (data, model, socrates)),
+        maker=admission.maker,
         session=session,
         run=run,
         folder=folder.path,
         rounds=rounds,
     )
     iterations: list[Iteration] = []
+    told: list[dict[str, Any]] = []
     for iteration in agora(thetas, academy, rule=settings.pruning, replays=settings.replays, iterations=rounds):
         iterations.append(iteration)
-        write_json(folder.path / STATE_FILE, {"iterations": [_told(each, data) for each in iterations]})
-        _log(run, iteration, data)
-        session.phase("iteration done", _line(iteration, data))
-    best = best_of([each for iteration in iterations for each in iteration.trained])
-    if best.score is None:
-        raise ModelError("every training diverged", "lower the learning rates of agora.sets")
-    place = academy.place_of(best)
-    take_model(place, folder.path, (RESULT_FILE, OUTPUTS_FILE))
-    clear(folder.path)
-    sign = 1.0 if higher_is_better(data.task.main_metric) else -1.0
-    found = read_json(place / RESULT_FILE)
+        told.append(_told(iteration, academy))
+        if told != state["iterations"][: len(told)]:  # else a killed run got this far
+            write_json(folder.path / STATE_FILE, {**state, "iterations": told})
+            _log(run, told[-1])
+            run.artifact(folder.path / STATE_FILE)
+        session.tell("phase", name="iteration done", detail=_line(told[-1]))
+    best = best_of([iteration.best for iteration in iterations])
+    found = _deliver(academy, best, run)
     return {
-        "score": sign * best.score,
+        "score": told[best.iteration - 1]["best_score"],
         **{name: found[name] for name in ("steps", "best_step", "seconds")},
         "theta": best.theta.to_json(),
-        "iterations": [_told(each, data) for each in iterations],
-        "socrates": accuracy,
-        "points": sum(each.growth.added for each in iterations if each.growth),
+        "iterations": told,
+        "socrates": state["socrates"],
+        "points": sum(row["added"] for row in told),
         "trainings": len(list((folder.path / TRAININGS).glob(f"*/{RESULT_FILE}"))),
     }
 
 
-def _settings(config: FinetuneConfig) -> AgoraConfig:
-    assert config.agora is not None
-    return config.agora
+def _state(config: FinetuneConfig, session: Session, admission: Admission, folder: Path) -> dict[str, Any]:
+    """What was decided when the run began: with a budget, a resumed one would find less time and other sets."""
+    path = folder / STATE_FILE
+    if not path.exists():
+        thetas = settings_of(config).thetas(config.loop, config.seed, seconds_left(session.deadline))
+        sets = [theta.to_json() for theta in thetas]
+        write_json(path, {"sets": sets, "socrates": admission.accuracy, "iterations": []})
+    state: dict[str, Any] = read_json(path)
+    return state
 
 
-def _examine(
-    config: FinetuneConfig, settings: AgoraConfig, socrates: ModelFolder, data: TaskData, session: Session
-) -> float:
-    """Socrates' accuracy on E (of numbers the main metric).
-
-    Raises:
-        ModelError: It is below two thirds, and nobody forces it.
-    """
-    task, expansion = data.task, data.validation
-    encoded = socrates.encode(expansion, config.length_for(task))
-    outputs = predict(socrates.classifier(task), encoded.encoded, encoded.pad_token_id)
-    if task.kind == "regression":
-        accuracy = main_score(task, Predictions(outputs), expansion)
-    else:
-        found = answers(task.kind, outputs, expansion.groups)
-        accuracy = 1.0 - float(wrong_rows(task.kind, found.labels, expansion).mean())
-    if accuracy < LEAST_ACCURACY:
-        what = f"Socrates ({socrates.path}) has an accuracy of {accuracy:.3f} on the expansion set"
-        if not settings.force:
-            raise ModelError(f"{what}, expected at least 2/3", "a better teacher, or --force")
-        session.phase("warning", f"{what}, below 2/3: his labels may do harm")
-    return accuracy
+def _deliver(academy: TaskAcademy, best: Trained, run: Run) -> dict[str, Any]:
+    """Make the best training's model the folder's; what came of that training."""
+    if best.score is None:
+        raise DivergedError("every training diverged", "lower the learning rates of --sets")
+    place = academy.place_of(best)
+    take_model(place, academy.folder, academy.data.task, (RESULT_FILE, OUTPUTS_FILE, CHECKPOINT))
+    if (academy.folder / POINTS).exists():
+        run.artifact(academy.folder / POINTS)
+    found: dict[str, Any] = read_json(place / RESULT_FILE)
+    return found
 
 
-def _maker(
-    config: FinetuneConfig, settings: AgoraConfig, inputs: tuple[TaskData, ModelFolder, ModelFolder]
-) -> PointMaker:
-    data, model, socrates = inputs
-    maker = PointMaker(
-        config=config,
-        settings=settings,
-        data=data,
-        socrates=socrates,
-        transformations=transformations_for(settings, data, model, socrates),
-        mining=mining_for(settings, data),
-    )
-    for examples in (data.train, data.validation, data.test):
-        maker.know(examples)
-    return maker
-
-
-def _told(iteration: Iteration, data: TaskData) -> dict[str, Any]:
-    sign = 1.0 if higher_is_better(data.task.main_metric) else -1.0
-    growth = iteration.growth
+def _told(iteration: Iteration, academy: TaskAcademy) -> dict[str, Any]:
+    sign = 1.0 if higher_is_better(academy.data.task.main_metric) else -1.0
+    best, growth = iteration.best, iteration.growth
     return {
         "iteration": iteration.number,
         "replay": iteration.attempt,
@@ -186,23 +122,26 @@ def _told(iteration: Iteration, data: TaskData) -> dict[str, Any]:
             {"theta": each.theta.to_json(), "score": None if each.score is None else sign * each.score}
             for each in iteration.trained
         ],
-        "best": iteration.best.theta.to_json(),
-        "best_score": None if iteration.best.score is None else sign * iteration.best.score,
+        "best": best.theta.to_json(),
+        "best_score": None if best.score is None else sign * best.score,
         "bound": iteration.bound,
-        **({"mistakes": 0, "produced": 0, "added": 0} if growth is None else asdict(growth)),
+        "mistakes": None if best.score is None else asked(academy.mistakes(best)),
+        **({"produced": 0, "added": 0} if growth is None else {"produced": growth.produced, "added": growth.added}),
         "pruned": [theta.to_json() for theta in iteration.pruned.removed],
         "remaining": [theta.to_json() for theta in iteration.pruned.kept],
     }
 
 
-def _log(run: Run, iteration: Iteration, data: TaskData) -> None:
-    told = _told(iteration, data)
-    numbers = {name: told[name] for name in ("best_score", "bound", "added") if told[name] is not None}
-    run.log({f"agora_{name}": float(value) for name, value in numbers.items()}, step=iteration.number)
+def _log(run: Run, told: dict[str, Any]) -> None:
+    names = ("best_score", "bound", "mistakes", "added")
+    run.log({f"agora_{name}": float(told[name]) for name in names if told[name] is not None}, step=told["iteration"])
 
 
-def _line(iteration: Iteration, data: TaskData) -> str:
-    told = _told(iteration, data)
-    grown = f", {told['mistakes']} mistakes, {told['added']} points added" if iteration.growth else ""
-    score = "none" if told["best_score"] is None else f"{told['best_score']:.4f}"
-    return f"{iteration.number}: best {score} of {len(told['scores'])} sets{grown}, {len(told['remaining'])} sets left"
+def _line(told: dict[str, Any]) -> str:
+    if told["best_score"] is None:
+        return f"{told['iteration']}: all of {len(told['scores'])} trainings diverged"
+    grown = f"{told['mistakes']} mistakes, {told['added']} points added"
+    if told["mistakes"] == 0:
+        grown = "no mistakes left on the expansion set"
+    best = f"best of {len(told['scores'])}: {told['best_score']:.4f}"
+    return f"{told['iteration']}: {best}, {grown}, sets left: {len(told['remaining'])}"

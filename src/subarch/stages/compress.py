@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from subarch.arch.pretrained import has_mlm_head
 from subarch.deploy.onnx_export import require_onnx
 from subarch.errors import ConfigError
 from subarch.running.budget import Budget, parse_duration
+from subarch.stages.admission import prepared
 from subarch.stages.candidate_plan import candidate_space
 from subarch.stages.compression import CompressConfig
 from subarch.stages.deliver import deliver
 from subarch.stages.extract import extract, require_searchable
 from subarch.stages.finetune import FinetuneConfig, finetune
+from subarch.stages.growing import PRESETS, AgoraConfig
 from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.session import Session
+from subarch.stages.transforming import require_possible
 from subarch.tasks.base import TaskData
 
 __all__ = ["PRESETS", "CompressConfig", "compress"]
@@ -73,6 +77,17 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> None
     search = config.extract.for_extract(teacher=config.teacher, out=config.out, data=config.data)
     candidate_space(search, teacher.architecture, smallest)
     teacher.encode(data.test.take(range(1)), config.max_length)  # type: ignore[arg-type]
+    if config.agora is not None:
+        names: dict[str, Any] = {"model": config.teacher, "teacher": config.teacher}
+        last = FinetuneConfig(**names, out=config.out, data=config.data, agora=config.agora)
+        require_possible(config.agora, prepared(last, data))
+
+
+def refilling(config: CompressConfig, teacher: ModelFolder) -> AgoraConfig | None:
+    """Agora's settings; the teacher refills masked words while it has the head, which fine-tuning takes from it."""
+    if config.agora is None or config.agora.masked_lm is not None or not has_mlm_head(teacher.path):
+        return config.agora
+    return replace(config.agora, masked_lm=config.teacher)
 
 
 def _train_stages(
@@ -102,7 +117,7 @@ def _train_stages(
         teacher=fine_tuned,
         loop=config.distil,
         distillation=replace(config.distillation, layers=tuple(results["extract"].metrics["imitated_layers"])),
-        agora=config.agora,
+        agora=refilling(config, teacher),
         **common,
     )
     with budget.stage("distil") as deadline:

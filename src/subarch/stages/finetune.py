@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from subarch.arch.build import head_layers
 from subarch.arch.pretrained import weight_names
 from subarch.errors import ConfigError, DataError
 from subarch.running.budget import Deadline, parse_duration
-from subarch.stages.agora import finetune_agora, prepared
+from subarch.stages.academy import clear
+from subarch.stages.admission import admit, prepared
+from subarch.stages.agora import finetune_agora
 from subarch.stages.classify import train_classifier
 from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, DistillationConfig, FinetuneConfig
 from subarch.stages.growing import PRESETS, AgoraConfig
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.output import OutputFolder, Result, claim
+from subarch.stages.output import OutputFolder, Result, claim, is_finished
 from subarch.stages.saving import save_model
 from subarch.stages.session import Session
 from subarch.stages.span import train_span
@@ -33,7 +36,8 @@ __all__ = ["PRESETS", "AgoraConfig", "DistillationConfig", "FinetuneConfig", "fi
 
 Inputs = tuple[TaskData, ModelFolder, ModelFolder | None]
 """The data, the model to train, and its teacher."""
-
+_Work = Callable[[FinetuneConfig, Session, Inputs, tuple[OutputFolder, Run]], dict[str, Any]]
+"""Gives the metrics, and leaves the model in the folder."""
 
 TRAINERS: dict[Kind, Callable[[FinetuneConfig, Session, Inputs, OnEvent], tuple[TrainResult, PreTrainedModel]]] = {
     "classification": train_classifier,
@@ -68,12 +72,14 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         config.distillation.require_depth(teacher.architecture.num_hidden_layers)
     data = aligned(data, teacher or model)
     _check_head(config, model, data.task)
+    work: _Work = _train
     if config.agora is not None:
         data = prepared(config, data)
+        if not is_finished(config.out):
+            work = partial(finetune_agora, admission=admit(config, session, (data, model, teacher)))
     with claim(config.out, "finetune", config, data.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
-        work = finetune_agora if config.agora is not None else _train
         name = f"{'agora' if config.agora else 'distil' if teacher else 'finetune'} {data.task.name}"
         with session.recorded(folder, name) as run:
             metrics = work(config, session, (data, model, teacher), (folder, run))
@@ -135,6 +141,8 @@ def _metrics(outcome: TrainResult, task: Task) -> dict[str, Any]:
 def _finish(folder: OutputFolder, metrics: dict[str, Any], run_id: str | None, seconds: float) -> Result:
     result = folder.finish(metrics, {"model": folder.path / "model.safetensors"}, run_id, seconds)
     # Only now: with `result.json` written, nothing will ask for these again.
+    if folder.config["agora"] is not None:
+        clear(folder.path)
     for name in (CHECKPOINT, TEACHER_OUTPUTS, Path(TEACHER_OUTPUTS).with_suffix(".hidden").name):
         (folder.path / name).unlink(missing_ok=True)
     return result

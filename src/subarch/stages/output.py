@@ -87,6 +87,11 @@ class OutputFolder:
         return result
 
 
+def is_finished(path: Path) -> bool:
+    """Whether a run ended in this folder; whose it was, `claim` tells."""
+    return (path / RESULT_FILE).exists()
+
+
 @contextmanager
 def claim(path: Path, stage: str, config: Any, data_fingerprint: str | None = None) -> Iterator[OutputFolder]:
     """Hold `path` for a run of `stage` with this configuration, new or to be resumed.

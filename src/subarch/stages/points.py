@@ -95,15 +95,15 @@ class PointMaker:
         kept = self._confident(made)
         if balance:
             assert kept.labels is not None
-            kept = kept.take(balanced(kept.labels, len(self.data.task.labels), rng))
-        if wanted is not None:
+            classes = len(self.data.task.labels)
+            most = None if wanted is None else wanted // classes
+            kept = kept.take(balanced(kept.labels, classes, rng, most))
+        elif wanted is not None:
             kept = kept.sample(wanted, seed=int(rng.integers(2**31)))
         growth = Growth(mistakes=mistakes, produced=asked(made), added=asked(kept))
         return AddedPoints(examples=kept, growth=growth)
 
-    def _labelled(
-        self, sources: Examples, each: int, known: Collection[TextKey], rng: np.random.Generator
-    ) -> Examples:
+    def _labelled(self, sources: Examples, each: int, known: Collection[TextKey], rng: np.random.Generator) -> Examples:
         """New points around the sources with Socrates' answers, none of them among the known texts."""
         task = self.data.task
         points = transform(sources, task, self.transformations, each=each, window=Window(), rng=rng)
@@ -123,7 +123,8 @@ class PointMaker:
         """What Socrates says of them."""
         task = self.data.task
         if not len(examples):
-            return answers(task.kind, np.zeros((0, task.num_outputs), np.float32), examples.groups)
+            assert self.data.validation.labels is not None
+            return Answers(labels=self.data.validation.labels[:0], confidence=np.zeros(0))
         return answers(task.kind, socrates_outputs(self.config, self.socrates, task, examples), examples.groups)
 
     def _confident(self, points: Examples) -> Examples:

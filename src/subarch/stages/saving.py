@@ -67,12 +67,13 @@ def save_masked_lm(path: Path, trained: PreTrainedModel, tokenizer: Any) -> None
     _save(path, trained, tokenizer, card)
 
 
-def take_model(source: Path, path: Path, names: Collection[str]) -> None:
-    """Copy the model of one folder to another, all but the files that are called `names`; whole or not at all."""
+def take_model(source: Path, path: Path, task: Task, others: Collection[str]) -> None:
+    """Copy the model of one folder to another, all but the files that are called `others`; whole or not at all."""
     with replacing_folder(path / PARTIAL) as temporary:
         for file in source.iterdir():
-            if file.is_file() and file.name not in names:
+            if file.is_file() and file.name not in others:
                 shutil.copy2(file, temporary / file.name)
+        (temporary / "README.md").write_text(_card(path.name, task), encoding="utf-8")
     _unpack(path)
 
 

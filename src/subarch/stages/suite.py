@@ -8,11 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from subarch.errors import DataError
+from subarch.errors import DataError, ModelError, UserError
+from subarch.running.budget import Budget
+from subarch.stages.admission import prepared
 from subarch.stages.finetuning import FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.output import Result, claim
-from subarch.stages.session import Session
+from subarch.stages.session import Session, seconds_left
+from subarch.stages.transforming import require_possible
+from subarch.tasks.base import TaskData
 from subarch.tasks.registry import castings
 from subarch.tasks.suites.averages import find_suite
 
@@ -23,7 +27,8 @@ def finetune_suite(
     """Fine-tune on each task of a suite that has training data; every task starts from `config.model`.
 
     A killed run goes on in the task where it was. Tasks without data, or for which the teacher's folder holds no
-    model, are skipped. With casting "paper", tasks that have none are cast as usual.
+    model, are skipped, and with Agora those that it refuses. A budget is shared out evenly over the tasks; what one
+    leaves, the later ones get. With casting "paper", tasks that have none are cast as usual.
 
     Args:
         config: Its task is the name of a suite; its teacher a folder with a model's folder for each task.
@@ -51,12 +56,21 @@ def finetune_suite(
         if folder.result is not None:
             return folder.result
         done: dict[str, dict[str, Any]] = {}
+        budget = Budget(seconds_left(session.deadline), {part.out.name: 1.0 for part, _ in parts})
         with session.recorded(folder, f"finetune {suite.name}") as run:
             started = time.monotonic()
             for part, facts in parts:
-                result = finetune(part, session.inside(run.run_id, session.deadline))
-                done[part.out.name] = {**facts, **result.metrics}
-                run.log({f"{part.out.name}_validation_score": result.metrics["score"]}, step=len(done))
+                name = part.out.name
+                try:
+                    with budget.stage(name) as deadline:
+                        result = finetune(part, session.inside(run.run_id, deadline))
+                except ModelError as error:  # Socrates knows this task too little
+                    skipped[name] = error.message
+                    continue
+                done[name] = {**facts, **result.metrics}
+                run.log({f"{name}_validation_score": result.metrics["score"]}, step=len(done))
+            if not done:
+                raise ModelError(f"no task of {suite.name} was trained, {name} for this reason: {skipped[name]}")
         metrics = {"tasks": done, "skipped": skipped}
         artifacts = {name: folder.path / name for name in done}
         return folder.finish(metrics, artifacts, run.run_id, time.monotonic() - started)
@@ -82,9 +96,23 @@ def _plan(
         if teacher is not None:
             ModelFolder.of(teacher).require_answers(found.task)
         path = None if teacher is None else str(teacher)
-        facts = {"metric": found.task.main_metric, "notes": list(found.notes)}
-        parts.append((replace(config, data=data, teacher=path, out=config.out / name), facts))
+        part = replace(config, data=data, teacher=path, out=config.out / name)
+        if refusal := _refusal(part, found):
+            skipped[name] = refusal
+            continue
+        parts.append((part, {"metric": found.task.main_metric, "notes": list(found.notes)}))
     return parts, skipped
+
+
+def _refusal(part: FinetuneConfig, data: TaskData) -> str:
+    """Why Agora cannot grow these data, as far as that is known before."""
+    if part.agora is None:
+        return ""
+    try:
+        require_possible(part.agora, prepared(part, data))
+    except UserError as error:
+        return error.message
+    return ""
 
 
 def _data_of(data: DataConfig, name: str) -> DataConfig:

@@ -23,6 +23,7 @@ from subarch.training.agora import Trained
 from subarch.training.predict import predict
 
 RESULT_FILE, OUTPUTS_FILE = "training.json", "expansion_outputs.safetensors"
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,14 @@ def read_lesson(place: Path, lesson: Lesson) -> Trained:
         attempt=lesson.attempt,
         score=read_json(place / RESULT_FILE)["score"],
     )
+
+
+def discard_model(place: Path) -> None:
+    """Of a lesson that is done keep what came of it; the weights go last, as they tell that there is more to remove."""
+    kept = (RESULT_FILE, OUTPUTS_FILE)
+    others = [file for file in place.iterdir() if file.is_file() and file.name not in kept]
+    for file in sorted(others, key=lambda file: file.name == WEIGHTS):
+        file.unlink()
 
 
 def expansion_outputs(place: Path) -> np.ndarray:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from subarch.arch.pretrained import has_mlm_head, load_masked_lm
-from subarch.errors import ConfigError
+from subarch.errors import ConfigError, DataError
 from subarch.stages.growing import AgoraConfig
 from subarch.stages.inputs import ModelFolder
-from subarch.tasks.base import TaskData
+from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.custom import load_unlabelled
 from subarch.training.augment.base import AnyTransformation
 from subarch.training.augment.mining import NAME as MINING
@@ -40,17 +40,55 @@ def transformations_for(
 
 
 def mining_for(settings: AgoraConfig, data: TaskData) -> Mining | None:
-    """The unlabelled texts, ready to be searched; None where there are none, or nobody wants them."""
+    """The unlabelled texts, ready to be searched; None where there are none, or nobody wants them.
+
+    Raises:
+        DataError: A file, or a task, with which that cannot be.
+    """
+    texts = _unlabelled(settings, data)
+    return None if texts is None else Mining.of(texts, _known(data))
+
+
+def require_possible(settings: AgoraConfig, data: TaskData) -> None:
+    """Refuse what the other functions of this file would refuse whatever the teacher is; no model is loaded.
+
+    Raises:
+        UserError: The model that refills has no head for it, or there are unlabelled texts that cannot be used.
+    """
+    if settings.masked_lm is not None:
+        _refilling(settings.masked_lm)
+    _unlabelled(settings, data)
+
+
+def _unlabelled(settings: AgoraConfig, data: TaskData) -> Examples | None:
     if settings.unlabelled is None or (settings.transformations and MINING not in settings.transformations):
         return None
-    known = {key for examples in (data.train, data.validation, data.test) for key in examples.text_keys()}
-    return Mining.of(load_unlabelled(settings.unlabelled, data.task), known)
+    if data.train.groups is not None:
+        raise DataError(
+            f"unlabelled texts for {data.task.name}, whose questions have several rows each, "
+            "expected a task of one example a row",
+            "leave --unlabelled out",
+        )
+    texts = load_unlabelled(settings.unlabelled, data.task)
+    if set(texts.text_keys()) <= _known(data):
+        raise DataError(
+            f"all {len(texts)} texts of {settings.unlabelled} stand in the labelled data already, expected other ones"
+        )
+    return texts
+
+
+def _known(data: TaskData) -> set[tuple[str, str]]:
+    return {key for examples in (data.train, data.validation, data.test) for key in examples.text_keys()}
 
 
 def _masked_lm(settings: AgoraConfig, socrates: ModelFolder) -> ModelFolder | None:
     if settings.masked_lm is None:
         return socrates if has_mlm_head(socrates.path) else None
-    found = ModelFolder.of(settings.masked_lm)
+    return _refilling(settings.masked_lm)
+
+
+def _refilling(source: str) -> ModelFolder:
+    found = ModelFolder.of(source)
     if not has_mlm_head(found.path):
         raise ConfigError(f"{found.path} has no head for masked words", "name a masked-language model")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -127,17 +128,23 @@ class TeacherOutputs:
             max_tokens: Padded tokens per batch.
         """
         if earlier is not None and np.isnan(self.values).all():
-            known = load_file(earlier)["outputs"]
-            self.values[: len(known)] = known
-            if self.hidden is not None:
-                size = (int(self.data.encoded.offsets[len(known)]), *self.hidden.shape[1:])
-                self.hidden[: size[0]] = np.memmap(earlier.with_suffix(".hidden"), np.float16, "r", shape=size)
+            self._take_over(earlier)
         fresh = np.flatnonzero(np.isnan(self.values[:, 0]))
         for indices in ordered_batches(self.data.encoded.lengths[fresh], max_tokens):
             with torch.no_grad():
                 self._compute(fresh[indices])
-        if len(fresh):
+        if len(fresh) or not self.path.exists():
             self.save()
+
+    def _take_over(self, earlier: Path) -> None:
+        known = load_file(earlier)["outputs"]
+        if self.hidden is not None:
+            size = (int(self.data.encoded.offsets[len(known)]), *self.hidden.shape[1:])
+            file = earlier.with_suffix(".hidden")
+            if not file.exists() or file.stat().st_size != self.hidden.itemsize * math.prod(size):
+                return  # other layers were kept then
+            self.hidden[: size[0]] = np.memmap(file, np.float16, "r", shape=size)
+        self.values[: len(known)] = known
 
     def save(self) -> None:
         """Write what is known so far; the hidden layers first, since the logits say which of them are known."""

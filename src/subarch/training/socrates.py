@@ -87,14 +87,16 @@ def asked(examples: Examples) -> int:
     return len(examples) if examples.groups is None else len(np.unique(examples.groups))
 
 
-def balanced(labels: Array, classes: int, rng: np.random.Generator) -> Array:
+def balanced(labels: Array, classes: int, rng: np.random.Generator, most: int | None = None) -> Array:
     """Rows, ascending, of which every class has as many as the rarest: the surplus is discarded at random.
 
     Args:
         labels: (N,) int64.
-        classes: How many there are; one without any row leaves nothing.
+        classes: How many there are, at least one; one without any row leaves nothing.
         rng: Draws what stays.
+        most: Rows of a class at most.
     """
-    counts = np.bincount(labels, minlength=classes)
-    kept = [rng.permutation(np.flatnonzero(labels == label))[: counts.min()] for label in range(classes)]
-    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.int64)
+    size = np.bincount(labels, minlength=classes).min()
+    size = size if most is None else min(size, most)
+    kept = [rng.permutation(np.flatnonzero(labels == label))[:size] for label in range(classes)]
+    return np.sort(np.concatenate(kept))

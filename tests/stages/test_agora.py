@@ -1,0 +1,391 @@
+"""`finetune --agora` on every kind of task: what it measures, what lies in its folder, what its points are."""
+
+import json
+from dataclasses import replace
+
+import cloudpickle
+import numpy as np
+import pytest
+from transformers import AutoModelForSequenceClassification
+
+from stages import tiny, tiny_agora
+from subarch.api import configured, run_stage
+from subarch.errors import BudgetError, DivergedError
+from subarch.report.answers import answer
+from subarch.running.budget import Deadline
+from subarch.running.executor import InProcessExecutor
+from subarch.stages import inputs
+from subarch.stages.admission import prepared
+from subarch.stages.compress import refilling
+from subarch.stages.inputs import ModelFolder, aligned, load_data
+from subarch.stages.points import read_points, socrates_outputs
+from subarch.stages.session import Session
+from subarch.stages.timaeus import expansion_outputs
+from subarch.training.predict import predict
+from subarch.training.socrates import answers, asked, wrong_rows
+
+ROW = {"iteration", "replay", "scores", "best", "best_score", "bound", "mistakes", "produced", "added"}
+ROW |= {"pruned", "remaining"}
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch):
+    """The one built-in task is a made-up choice."""
+    monkeypatch.setattr(inputs, "load_task", lambda name, **options: tiny_agora.choice_data())
+    inputs._load.cache_clear()
+    yield
+    inputs._load.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def grow(school):
+    """Runs Agora on a kind of task in a folder; the result, and D and E as it saw them."""
+
+    def run(kind, out, session=None, **changes):
+        agora = {"force": True, **changes.pop("agora", {})}
+        settings = tiny_agora.settings(school(kind), out, agora=agora, **changes)
+        return run_stage("finetune", settings, session=session), seen(settings)
+
+    return run
+
+
+@pytest.fixture
+def grown(grow, tmp_path):
+    """The same in a folder of the test: (result, folder, D and E)."""
+
+    def run(kind="classes", **changes):
+        result, data = grow(kind, tmp_path / "out", **changes)
+        return result, tmp_path / "out", data
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(grow, tmp_path_factory):
+    """Of a kind of task one run that several tests look at: (result, folder, D and E, phases)."""
+    made = {}
+
+    def run(kind="classes"):
+        if kind not in made:
+            out, events = tmp_path_factory.mktemp("whole") / "out", []
+            result, data = grow(kind, out, session=saying(events))
+            made[kind] = result, out, data, events
+        return made[kind]
+
+    return run
+
+
+def seen(settings):
+    """D and E."""
+    (config,) = configured("finetune", settings).args
+    return prepared(config, aligned(load_data(config.data), ModelFolder.of(config.teacher)))
+
+
+def teacher_of(school, kind):
+    return ModelFolder.of(school(kind)["teacher"])
+
+
+def saying(events):
+    """A session that keeps what phases are called, and their details."""
+
+    def on_event(event):
+        if event["event"] == "phase":
+            events.append((event["name"], event["detail"]))
+
+    return Session(on_event=on_event)
+
+
+@pytest.mark.parametrize("kind", ["classes", "pairs", "scores", "copa"])
+def test_every_kind_of_task(whole, kind):
+    result, out, data, _ = whole(kind)
+    metrics = result.metrics
+    assert set(metrics) == {
+        *("score", "steps", "best_step", "seconds", "theta", "iterations", "socrates", "points", "trainings")
+    }
+    assert all(set(row) == ROW for row in metrics["iterations"])
+    assert [len(row["scores"]) for row in metrics["iterations"]] == [2, 1] and metrics["trainings"] == 3
+    assert [row["bound"] for row in metrics["iterations"]] == [0.5, 0.75]
+    assert metrics["score"] == max(row["best_score"] for row in metrics["iterations"])
+    assert metrics["iterations"] == tiny_agora.state(out)["iterations"]
+    assert metrics["points"] == metrics["iterations"][0]["added"] > 0 and metrics["steps"] == 5
+    # The folder is the best training's model, and nothing but a model of transformers.
+    model, info = AutoModelForSequenceClassification.from_pretrained(out, output_loading_info=True)
+    assert not info["missing_keys"] and model.config.num_labels == data.task.num_outputs
+    encoded = ModelFolder.of(out).encode(data.validation, 24)
+    found = predict(model, encoded.encoded, encoded.pad_token_id)
+    assert np.allclose(found, expansion_outputs(best_place(result, out)), atol=1e-5)
+    assert (out / "README.md").read_text().count("# out") == 1
+    left = {path.name for path in (out / "trainings").rglob("*") if path.is_file()}
+    assert left == {"training.json", "expansion_outputs.safetensors"} and not (out / "answers").exists()
+    assert run_stage("finetune", as_read(result)).reused
+
+
+def best_place(result, out):
+    """Folder of the training whose model it is: the latest with the best score."""
+    rows = [
+        (each["score"], row["iteration"], number)
+        for row in result.metrics["iterations"]
+        for number, each in enumerate(row["scores"])
+        if each["theta"] == row["best"]
+    ]
+    _, iteration, number = max(rows)
+    return out / f"trainings/{iteration:02d}-0-{number:03d}"
+
+
+@pytest.mark.parametrize("kind", ["scores", "copa"])
+def test_answers_as_hard_labels(grown, kind):
+    result, out, _ = grown(kind, agora={"soft_labels": False})
+    assert result.metrics["trainings"] == 3 and result.metrics["points"] > 0
+    assert not (out / "answers").exists()
+
+
+def as_read(result):
+    """What a result says is enough to run it again."""
+    return json.loads(json.dumps(result.config))
+
+
+@pytest.mark.parametrize("kind", ["classes", "scores", "copa"])
+def test_points_are_varied_mistakes_with_socrates_answers(whole, school, kind):
+    result, out, data, _ = whole(kind)
+    (file,) = (out / "points").glob("*")
+    examples, task, expansion = read_points(file).examples, data.task, data.validation
+    first = result.metrics["iterations"][0]
+    assert file.name == "01-0.parquet" and asked(examples) == first["added"]
+    assert set(examples.columns) == {"source", "transformation", "confidence"}
+    assert set(examples.columns["transformation"]) == set(tiny_agora.EDITS)
+    # Sources: what the best model of the iteration got wrong, and nothing else.
+    best = [each["theta"] for each in first["scores"]].index(first["best"])
+    outputs = expansion_outputs(out / f"trainings/01-0-{best:03d}")
+    wrong = wrong_rows(task.kind, answers(task.kind, outputs, expansion.groups).labels, expansion)
+    mistakes = expansion.take(np.flatnonzero(wrong))
+    assert set(examples.columns["source"]) <= set(mistakes.columns["id"])
+    assert asked(mistakes) == first["mistakes"]
+    # Each is new, and answered by Socrates.
+    keys = examples.text_keys()
+    known = {key for split in (data.train, data.validation, data.test) for key in split.text_keys()}
+    assert kind == "copa" or (not known & set(keys) and len(set(keys)) == len(keys))
+    (config,) = configured("finetune", as_read(result)).args
+    socrates = ModelFolder.of(school(kind)["teacher"])
+    said = answers(task.kind, socrates_outputs(config, socrates, task, examples), examples.groups)
+    assert np.allclose(said.labels, examples.labels, atol=0.1)
+    assert np.allclose(said.confidence, examples.columns["confidence"], atol=0.05)
+    if kind == "copa":
+        assert (np.bincount(examples.groups, examples.labels) == 1).all()
+        assert set(np.bincount(examples.groups)) <= {2, 3}
+
+
+def test_the_trainings_learn_the_points(whole):
+    result, _, data, events = whole()
+    read = [detail for name, detail in events if name == "reading"]
+    grown = len(data.train) + result.metrics["points"]
+    assert read == [f"{len(data.train)} examples"] * 2 + [f"{grown} examples"]
+    done = [detail for name, detail in events if name == "iteration done"]
+    first = result.metrics["iterations"][0]
+    assert done[0] == (
+        f"1: best of 2: {first['best_score']:.4f}, {first['mistakes']} mistakes, {first['added']} points added, "
+        "sets left: 1"
+    )
+
+
+def test_every_training_is_a_child_run(grown, record):
+    result, _, _ = grown(session=Session(record=record), agora={"sets": "learning_rate=1e30,2e-3 seed=0"})
+    children = record.runs("training", result.run_id)
+    assert [(child["name"], child["status"]) for child in children] == [
+        ("training 01-0-000", "FAILED"),
+        ("training 01-0-001", "FINISHED"),
+        ("training 02-0-000", "FINISHED"),
+    ]
+    assert children[1]["metrics"]["score"] == result.metrics["iterations"][0]["best_score"]
+    assert children[0]["params"]["learning_rate"] == "1e+30" and "became nan" in children[0]["error"]
+    (scored,) = [row["scores"] for row in result.metrics["iterations"][:1]]
+    assert scored[0]["score"] is None and scored[1]["score"] is not None
+    for name in ("best_score", "bound", "mistakes"):
+        assert [step for step, _ in record.history(result.run_id, f"agora_{name}")] == [1, 2]
+
+
+def test_nothing_of_the_test_split_is_ever_used(grown):
+    _, out, data = grown(agora={"first_growth": 0.1})
+    sources = {name.split(":")[0] for each in tiny_agora.points(out).values() for name in each["source"]}
+    assert sources == {"train", "validation"}
+    held_out = set(data.test.text_keys())
+    assert not held_out & {*data.train.text_keys(), *data.validation.text_keys()}
+
+
+def test_the_papers_expansion_set_says_what_it_does(grown):
+    events = []
+    result, out, data = grown(session=saying(events), agora={"expansion_set": "dev"})
+    assert data.validation.texts == data.test.texts and len(data.train) == 180
+    assert {name.split(":")[0] for each in tiny_agora.points(out).values() for name in each["source"]} == {"dev"}
+    assert ("warning", "the dev set selects and grows too: its score is not one of unseen data") in events
+    assert "no score on it is one of unseen data" in answer(result.to_json())
+
+
+def test_as_published(grown, school, tmp_path):
+    settings = tiny_agora.settings(school("classes"), tmp_path / "out", preset="agora-published")
+    settings["agora"] = {**settings["agora"], "sets": "learning_rate=2e-3,1e-3 seed=0,1", "force": True}
+    events = []
+    result = run_stage("finetune", settings, session=saying(events))
+    assert result.config["agora"]["pruning"] == "lcs" and result.config["agora"]["replays"] == 2
+    data = seen(settings)
+    assert len(set(np.bincount(data.train.labels))) == 1  # D is balanced
+    for each in tiny_agora.points(tmp_path / "out").values():
+        assert len(set(np.bincount(each["label"], minlength=2))) == 1
+        per_source = {pair: 0 for pair in zip(each["source"], each["transformation"], strict=True)}
+        assert len(per_source) == len(each["text"])  # one a mistake and transformation
+    assert not [name for name, _ in events if name == "asking Socrates"]  # his answers are labels
+    assert all(len(row["pruned"]) >= 1 for row in result.metrics["iterations"])
+
+
+def test_one_set_is_the_papers_chs_mode(grown):
+    result, _, _ = grown(agora={"sets": "seed=3", "iterations": 2})
+    assert [row["remaining"] for row in result.metrics["iterations"]] == [[{"seed": 3}]] * 2
+    assert result.metrics["trainings"] == 2
+
+
+def test_mining_and_refilling(grown, tmp_path):
+    texts = tiny.sentences(60, seed=5)[0]
+    unlabelled = tiny.write_csv(tmp_path / "more.csv", ("text",), [(text,) for text in texts])
+    agora = {"unlabelled": unlabelled, "masked_lm": str(tiny_agora.masked_lm(tmp_path))}
+    _, out, _ = grown(agora={**agora, "transformations": ("mining", "refill"), "growth": 0.2})
+    (found,) = tiny_agora.points(out).values()
+    mined = [text for text, kind in zip(found["text"], found["transformation"], strict=True) if kind == "mining"]
+    assert mined and set(mined) <= set(texts) and len(set(mined)) == len(mined)
+    assert set(found["transformation"]) <= {"mining", "refill"}
+
+
+def test_by_default_all_that_suits_is_tried(grown):
+    _, out, _ = grown(agora={"transformations": ()})
+    (found,) = tiny_agora.points(out).values()
+    kinds = set(found["transformation"])
+    assert {"swap", "drop", "repeat", "typing"} <= kinds
+    assert not kinds & {"refill", "casing", "segments", "mining"}  # no such head, an uncased tokenizer, single texts
+
+
+@pytest.mark.parametrize("changes", [{"sources": "random"}, {"first_growth": 0.25, "iterations": 1}])
+def test_points_around_training_examples(grown, changes):
+    result, out, data = grown(agora=changes)
+    ((name, found),) = tiny_agora.points(out).items()
+    assert {source.split(":")[0] for source in found["source"]} == {"train"}
+    if "first_growth" in changes:
+        assert name == "00-0.parquet" and len(found["text"]) == 0.25 * len(data.train)
+        assert [row["added"] for row in result.metrics["iterations"]] == [0]
+    else:
+        first = result.metrics["iterations"][0]
+        assert len(set(found["source"])) <= first["mistakes"] and name == "01-0.parquet"
+
+
+def test_balance(grown):
+    _, out, _ = grown(agora={"balance": "discard"})
+    (found,) = tiny_agora.points(out).values()
+    counts = np.bincount(found["label"], minlength=2)
+    assert counts[0] == counts[1] > 0
+    assert len(set(found["text"])) == len(found["text"])
+
+
+def test_points_of_which_socrates_is_less_sure_are_left_out(whole, grown):
+    result, out, _, _ = whole()
+    (before,) = tiny_agora.points(out).values()
+    least = float(np.median(before["confidence"]))
+    stricter, out, _ = grown(agora={"confidence": least})
+    (found,) = tiny_agora.points(out).values()
+    assert min(found["confidence"]) >= least > min(before["confidence"])
+    rows = [each.metrics["iterations"][0] for each in (result, stricter)]
+    assert rows[0]["produced"] == rows[1]["produced"] and rows[0]["added"] > rows[1]["added"] > 0
+
+
+def test_no_mistakes_left_is_a_success(grown, school):
+    taught = {"model": school("copa")["teacher"], "loop": {**tiny_agora.LOOP, "learning_rate": 1e-9}}
+    events = []
+    result, _, _ = grown("copa", session=saying(events), **taught, agora={"sets": "seed=0,1"})
+    (only,) = result.metrics["iterations"]
+    assert (only["mistakes"], only["added"], result.metrics["score"]) == (0, 0, 1.0)
+    assert len(only["remaining"]) == 1  # it ends before all sets are gone
+    lines = answer(result.to_json()).splitlines()
+    assert "no mistakes left on the expansion set: it has nothing more to teach" in lines
+    assert any(detail.endswith("no mistakes left on the expansion set, sets left: 1") for _, detail in events)
+
+
+def test_where_all_diverge(grown, tmp_path):
+    with pytest.raises(DivergedError, match="every training diverged\nhint: lower the learning rates of --sets"):
+        grown(agora={"sets": "learning_rate=1e30,1e31"})
+    assert not (tmp_path / "out/model.safetensors").exists()
+
+
+class Clock:
+    """Stands still until it is told that only `left` seconds remain."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.deadline = Deadline(at=1000.0, clock=lambda: self.now)
+
+    def leave(self, left):
+        self.now = 1000.0 - left
+
+
+@pytest.mark.parametrize("left", [0.0, 1e-6])
+def test_when_the_time_is_up_the_best_so_far_is_the_result(grown, left):
+    clock = Clock()
+
+    def on_event(event):
+        if event.get("name") == "iteration done":
+            clock.leave(left)
+
+    result, out, _ = grown(session=Session(deadline=clock.deadline, on_event=on_event))
+    assert len(result.metrics["iterations"]) == 1 and result.metrics["trainings"] == 2
+    assert (out / "model.safetensors").exists()
+
+
+def test_no_time_for_a_first_training(grown):
+    clock = Clock()
+    clock.leave(1e-6)
+    with pytest.raises(BudgetError, match="spent before the first training"):
+        grown(session=Session(deadline=clock.deadline))
+
+
+class Traveller(InProcessExecutor):
+    """What runs has travelled as it would to another machine."""
+
+    def map(self, function, items):
+        return super().map(cloudpickle.loads(cloudpickle.dumps(function)), map(_travelled, items))
+
+
+def _travelled(item):
+    return cloudpickle.loads(cloudpickle.dumps(item))
+
+
+def test_trainings_may_run_elsewhere(whole, grown):
+    _, there, _ = grown(session=Session(executor=Traveller()))
+    assert tiny_agora.same_outcome(whole()[1], there)
+
+
+def test_compress_grows_the_data_of_the_student(school, tmp_path, record):
+    given = school("classes")
+    agora = {"sets": "learning_rate=3e-3,1e-3", "transformations": tiny_agora.EDITS, "growth": 0.2, "force": True}
+    settings = {**tiny.FAST, "teacher": given["teacher"], "train": given["train"], "out": tmp_path / "out"}
+    settings |= {"preset": "agora", "agora": agora, "distil": {**tiny.FAST["distil"], "max_steps": 10}}
+    result = run_stage("compress", settings, session=Session(record=record))
+    student = json.loads((tmp_path / "out/student/result.json").read_text())
+    assert [len(row["scores"]) for row in student["metrics"]["iterations"]] == [2, 1]
+    assert student["config"]["distillation"]["layers"] and student["metrics"]["points"] > 0
+    assert result.metrics["student"]["parameters"] < result.metrics["teacher"]["parameters"]
+    weights = (tmp_path / "out/student/model.safetensors").stat().st_size
+    assert result.metrics["student"]["model_bytes"] == weights  # that of one model, not of all that were trained
+    assert (tmp_path / "out/report.html").exists()
+
+
+def test_the_preset_alone_is_enough_for_compress(tmp_path):
+    for preset, pruning in (("agora", "halving"), ("agora-published", "lcs")):
+        given = {"teacher": "t", "train": "rows.csv", "out": tmp_path, "preset": preset}
+        (config,) = configured("compress", given).args
+        assert config.agora.pruning == pruning
+
+
+def test_of_a_teacher_that_is_not_fine_tuned_the_head_refills(tmp_path):
+    given = {"teacher": str(tiny_agora.masked_lm(tmp_path)), "train": "rows.csv", "out": tmp_path, "agora": {}}
+    (config,) = configured("compress", given).args
+    teacher = ModelFolder.of(given["teacher"])
+    assert refilling(config, teacher).masked_lm == given["teacher"]
+    assert refilling(config, ModelFolder.of(tmp_path / "encoder")).masked_lm is None
+    named = replace(config, agora=replace(config.agora, masked_lm="another"))
+    assert refilling(named, teacher).masked_lm == "another"
+    assert refilling(replace(config, agora=None), teacher) is None

@@ -45,6 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "pruning": "lcs",
         "growth": None,
         "soft_labels": False,
+        "warm_start": False,
         "balance": "discard",
         "replays": 2,
     },

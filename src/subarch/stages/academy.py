@@ -16,6 +16,7 @@ import numpy as np
 
 from subarch.errors import BudgetError, InterruptedRun
 from subarch.optimize.hyperparameters import HyperparameterSet
+from subarch.running.budget import Deadline
 from subarch.stages.classify import teacher_outputs
 from subarch.stages.finetuning import FinetuneConfig
 from subarch.stages.growing import AgoraConfig
@@ -40,6 +41,8 @@ from subarch.training.agora import Growth, Trained
 from subarch.training.socrates import answers, wrong_rows
 
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
+GROWING = 0.15
+"""Share of the time left that making points may take at a time."""
 SPARE = 0.03
 """Share of the time left that no training gets: points have to be made, and the model saved."""
 
@@ -96,7 +99,7 @@ class TaskAcademy:
         if not file.exists():
             self.session.phase("growing", f"iteration {best.iteration}")
             rng = np.random.default_rng((self.config.seed, best.iteration, attempt))
-            write_points(file, self.maker.around_mistakes(self.mistakes(best), rng))
+            write_points(file, self.maker.around_mistakes(self.mistakes(best), rng, self._time_to_grow()))
         points = read_points(file)
         self.maker.know(points.examples)
         return points.growth
@@ -119,6 +122,9 @@ class TaskAcademy:
                 return place
         raise ValueError(f"no training of {trained}")
 
+    def _time_to_grow(self) -> Deadline:
+        return self.session.deadline.share(GROWING)
+
     def _grow_at_first(self) -> None:
         file = self._points_file(0, 0)
         if self.settings.first_growth == 0:
@@ -126,7 +132,7 @@ class TaskAcademy:
         if not file.exists():
             self.session.phase("growing", "around the training examples")
             rng = np.random.default_rng((self.config.seed, 0, 0))
-            write_points(file, self.maker.around_training(self.settings.first_growth, rng))
+            write_points(file, self.maker.around_training(self.settings.first_growth, rng, self._time_to_grow()))
         self.maker.know(read_points(file).examples)
 
     def _timaeus(self, iteration: int, attempt: int) -> Timaeus:
@@ -136,12 +142,24 @@ class TaskAcademy:
         return Timaeus(
             config=self.config,
             data=data,
-            model=self.model,
+            model=self._start(iteration),
             teacher=self.socrates if soft else None,
             answers=self._answers(data, iteration, attempt) if soft else None,
             folder=self.folder / TRAININGS,
             session=self.session,
         )
+
+    def _start(self, iteration: int) -> ModelFolder:
+        """What the trainings of an iteration start from: the student, or the best model of the earlier ones."""
+        if not self.settings.warm_start:
+            return self.model
+        trained = [(score, place) for score, place in self._with_weights() if int(place.name.split("-")[0]) < iteration]
+        return ModelFolder(max(trained)[1]) if trained else self.model
+
+    def _with_weights(self) -> list[tuple[float, Path]]:
+        """Score and folder of the finished trainings whose model is there."""
+        finished = [path.parent for path in (self.folder / TRAININGS).glob(f"*/{RESULT_FILE}")]
+        return [(read_json(place / RESULT_FILE)["score"], place) for place in finished if (place / WEIGHTS).exists()]
 
     def _answers(self, data: TaskData, iteration: int, attempt: int) -> Path:
         """File with what Socrates says of all of `data`, which every training of the iteration reads."""
@@ -203,10 +221,9 @@ class TaskAcademy:
 
     def _discard_models(self) -> None:
         """Of finished trainings keep the model of the best so far, or of several as good."""
-        finished = [path.parent for path in (self.folder / TRAININGS).glob(f"*/{RESULT_FILE}")]
-        kept = {place: read_json(place / RESULT_FILE)["score"] for place in finished if (place / WEIGHTS).exists()}
-        for place, score in kept.items():
-            if score < max(kept.values()):
+        kept = self._with_weights()
+        for score, place in kept:
+            if score < max(kept)[0]:
                 discard_model(place)
 
     def _done(self, lesson: Lesson) -> bool:

@@ -44,6 +44,8 @@ class AgoraConfig:
     """Points an iteration adds, as a share of the training data; None is one a mistake and transformation."""
     soft_labels: bool = True
     """Learn Socrates' probabilities and hidden layers on all data, by distillation; else his answers as labels."""
+    warm_start: bool = True
+    """From the second iteration on start from the best model so far; else from the student again."""
     balance: Balance = "none"
     """"discard": equally many added points of each class, and equally many training examples."""
     confidence: float = 0.0
@@ -103,6 +105,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "pruning": "lcs",
             "growth": None,
             "soft_labels": False,
+            "warm_start": False,
             "balance": "discard",
             "replays": 2,
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from subarch.running.budget import Deadline
 from subarch.stages.finetuning import FinetuneConfig
 from subarch.stages.growing import AgoraConfig
 from subarch.stages.inputs import ModelFolder
@@ -34,6 +34,10 @@ MOST_EACH = 20
 SPARE = 2.0
 """Around so many times as many training examples as needed τ is tried, since it cannot change all of them."""
 
+CHUNK = 64
+"""Sources at a time where there is a deadline: what it cuts off is then small."""
+NEVER = Deadline.after(None)
+
 TextKey = tuple[str, str]
 """See `Examples.text_keys`."""
 
@@ -47,6 +51,32 @@ class AddedPoints:
     growth: Growth
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """Texts that must not come again."""
+
+    keys: frozenset[TextKey] = frozenset()
+    """Their `text_keys`, by which texts that were found are known: not in other capitals either."""
+    texts: frozenset[TextKey] = frozenset()
+    """The texts as they are, by which texts that were made are known: other capitals are what τ may change."""
+
+    def and_those_of(self, examples: Examples) -> Known:
+        """These and the examples' texts."""
+        return Known(keys=self.keys.union(examples.text_keys()), texts=self.texts.union(_texts(examples)))
+
+    def unknown_rows(self, examples: Examples) -> np.ndarray:
+        """Rows whose texts are not known; of groups all rows, unless all of them are known."""
+        fresh = np.asarray([text not in self.texts for text in _texts(examples)], dtype=bool)
+        if examples.groups is not None and len(fresh):
+            numbers = np.unique(examples.groups, return_inverse=True)[1]
+            fresh = (np.bincount(numbers, fresh) > 0)[numbers]
+        return np.flatnonzero(fresh)
+
+
+def _texts(examples: Examples) -> list[TextKey]:
+    return list(zip(examples.texts, examples.pairs or [""] * len(examples), strict=True))
+
+
 @dataclass(kw_only=True)
 class PointMaker:
     """Makes points for one task."""
@@ -58,37 +88,45 @@ class PointMaker:
     socrates: ModelFolder
     transformations: tuple[AnyTransformation, ...]
     mining: Mining | None
-    known: set[TextKey] = field(default_factory=set)
-    """`text_keys` of all data and of the points so far: none of them comes again."""
+    known: Known = field(default_factory=Known)
+    """All data and the points so far: none of them comes again."""
 
     def know(self, examples: Examples) -> None:
         """Take these for known."""
-        self.known.update(examples.text_keys())
+        self.known = self.known.and_those_of(examples)
 
-    def around_mistakes(self, wrong: Examples, rng: np.random.Generator) -> AddedPoints:
+    def around_mistakes(self, wrong: Examples, rng: np.random.Generator, deadline: Deadline = NEVER) -> AddedPoints:
         """Steps 3 and 4 of Agora.
 
         Args:
             wrong: Rows of E that the best model gets wrong.
             rng: Draws all that is random.
+            deadline: Where it comes first, what there is by then is all.
         """
         sources = wrong
         if self.settings.sources == "random" and len(wrong):
             sources = self.data.train.sample(len(wrong), seed=int(rng.integers(2**31)))
-        return self._points(sources, self.settings.growth, asked(wrong), rng)
+        return self._points(sources, self.settings.growth, asked(wrong), (rng, deadline))
 
-    def around_training(self, share: float, rng: np.random.Generator) -> AddedPoints:
-        """Points around random training examples, `share` as many as there are."""
+    def around_training(self, share: float, rng: np.random.Generator, deadline: Deadline = NEVER) -> AddedPoints:
+        """Points around random training examples, `share` as many as there are if the time allows."""
         train = self.data.train
         count = math.ceil(SPARE * share * len(train) / max(1, len(self.transformations)))
-        return self._points(train.sample(count, seed=int(rng.integers(2**31))), share, 0, rng)
+        return self._points(train.sample(count, seed=int(rng.integers(2**31))), share, 0, (rng, deadline))
 
-    def _points(self, sources: Examples, share: float | None, mistakes: int, rng: np.random.Generator) -> AddedPoints:
+    def _points(
+        self,
+        sources: Examples,
+        share: float | None,
+        mistakes: int,
+        randomness_and_time: tuple[np.random.Generator, Deadline],
+    ) -> AddedPoints:
+        rng, deadline = randomness_and_time
         wanted = None if share is None else math.ceil(share * len(self.data.train))
         each = 1
         if wanted is not None and len(sources):
             each = min(MOST_EACH, math.ceil(wanted / len(sources) / max(1, len(self.transformations))))
-        made = self._labelled(sources, each, self.known, rng)
+        made = self._in_time(sources, each, rng, deadline)
         balance = self.settings.balance == "discard" and self.data.task.kind == "classification"
         if balance and len(made):
             made = made.joined(self._of_rarer_classes(made, each, rng))
@@ -103,13 +141,30 @@ class PointMaker:
         growth = Growth(mistakes=mistakes, produced=asked(made), added=asked(kept))
         return AddedPoints(examples=kept, growth=growth)
 
-    def _labelled(self, sources: Examples, each: int, known: Collection[TextKey], rng: np.random.Generator) -> Examples:
+    def _in_time(self, sources: Examples, each: int, rng: np.random.Generator, deadline: Deadline) -> Examples:
+        """Points around all sources; under a deadline around random ones of them, a few at a time."""
+        if deadline.remaining() == math.inf or asked(sources) <= CHUNK:
+            return self._labelled(sources, each, self.known, rng)
+        groups = np.arange(len(sources)) if sources.groups is None else sources.groups
+        numbers = rng.permutation(np.unique(groups))
+        made: Examples | None = None
+        for start in range(0, len(numbers), CHUNK):
+            rows = np.flatnonzero(np.isin(groups, numbers[start : start + CHUNK]))
+            known = self.known if made is None else self.known.and_those_of(made)
+            more = self._labelled(sources.take(rows), each, known, rng)
+            made = more if made is None else made.joined(more)
+            if deadline.expired:
+                break
+        assert made is not None
+        return made
+
+    def _labelled(self, sources: Examples, each: int, known: Known, rng: np.random.Generator) -> Examples:
         """New points around the sources with Socrates' answers, none of them among the known texts."""
         task = self.data.task
         points = transform(sources, task, self.transformations, each=each, window=Window(), rng=rng)
         examples, rows, kinds = points.examples, points.sources, points.transformations
         if self.mining is not None and len(sources):
-            mined = self.mining.similar(sources, each=each, used={*known, *examples.text_keys()})
+            mined = self.mining.similar(sources, each=each, used=known.and_those_of(examples).keys)
             rows = np.concatenate([rows, mined.sources])
             kinds = (*kinds, *mined.transformations)
             examples = examples.joined(mined.examples) if len(examples) else mined.examples
@@ -117,7 +172,7 @@ class PointMaker:
         found = self._answers(examples)
         columns = {"source": names, "transformation": list(kinds), "confidence": found.confidence.tolist()}
         labelled = replace(examples, labels=found.labels, columns=columns)
-        return labelled.take(_unknown_rows(examples, known))
+        return labelled.take(known.unknown_rows(examples))
 
     def _answers(self, examples: Examples) -> Answers:
         """What Socrates says of them."""
@@ -139,7 +194,7 @@ class PointMaker:
         for label in np.flatnonzero(counts < counts.max()):
             rows = rng.permutation(np.flatnonzero(expansion.labels == label))
             needed = math.ceil((counts.max() - counts[label]) / each / max(1, len(self.transformations)))
-            known = {*self.known, *points.text_keys(), *added.text_keys()}
+            known = self.known.and_those_of(points).and_those_of(added)
             more = self._labelled(expansion.take(np.sort(rows[:needed])), each, known, rng)
             assert more.labels is not None
             added = added.joined(more.take(np.flatnonzero(more.labels == label)))
@@ -153,15 +208,6 @@ def socrates_outputs(config: FinetuneConfig, socrates: ModelFolder, task: Task, 
     cast_weights(model, resolve_precision("auto", device))
     encoded = socrates.encode(examples, config.length_for(task))
     return predict(model, encoded.encoded, encoded.pad_token_id)
-
-
-def _unknown_rows(examples: Examples, known: Collection[TextKey]) -> np.ndarray:
-    """Rows whose texts are not known; of groups all rows, unless all of them are known."""
-    fresh = np.asarray([key not in known for key in examples.text_keys()], dtype=bool)
-    if examples.groups is not None and len(fresh):
-        numbers = np.unique(examples.groups, return_inverse=True)[1]
-        fresh = (np.bincount(numbers, fresh) > 0)[numbers]
-    return np.flatnonzero(fresh)
 
 
 def write_points(path: Path, points: AddedPoints) -> None:

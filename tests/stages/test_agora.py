@@ -14,7 +14,7 @@ from subarch.errors import BudgetError, DivergedError
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
 from subarch.running.executor import InProcessExecutor
-from subarch.stages import inputs
+from subarch.stages import inputs, timaeus
 from subarch.stages.admission import prepared
 from subarch.stages.compress import refilling
 from subarch.stages.inputs import ModelFolder, aligned, load_data
@@ -389,3 +389,19 @@ def test_of_a_teacher_that_is_not_fine_tuned_the_head_refills(tmp_path):
     named = replace(config, agora=replace(config.agora, masked_lm="another"))
     assert refilling(named, teacher).masked_lm == "another"
     assert refilling(replace(config, agora=None), teacher) is None
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_warm_start_goes_on_from_the_best_model_so_far(grown, monkeypatch, warm):
+    starts, train = [], timaeus.train_classifier
+
+    def noting(config, session, given, *rest):
+        starts.append(given[1].path.name)
+        return train(config, session, given, *rest)
+
+    monkeypatch.setattr(timaeus, "train_classifier", noting)
+    result, folder, _ = grown(agora={"warm_start": warm})
+    student, best = starts[0], result.metrics["iterations"][0]["best"]
+    places = [path.parent for path in folder.glob("trainings/01-*/training.json")]
+    (chosen,) = [place.name for place in places if json.loads((place / "training.json").read_text())["theta"] == best]
+    assert starts == [student, student, chosen if warm else student]

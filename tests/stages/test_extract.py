@@ -13,10 +13,10 @@ from subarch.api import configured, run_stage
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
 from subarch.errors import ConfigError, DataError, DivergedError, InterruptedRun, ModelError
-from subarch.stages import candidate_timing, corpus_candidates
-from subarch.stages.corpus_candidates import _mean_of_blocks
-from subarch.stages.extraction import ExtractConfig, Theta, parse_count
 from subarch.stages.inputs import DataConfig
+from subarch.stages.search import corpus_candidates, timing
+from subarch.stages.search.corpus_candidates import _mean_of_blocks
+from subarch.stages.search.extraction import ExtractConfig, Theta, parse_count
 from subarch.stages.session import Session
 from subarch.tracking.record import Record
 
@@ -201,7 +201,7 @@ def test_halving_gives_more_steps_to_the_better_ones(search):
 
 
 def test_a_killed_search_goes_on_and_repeats_nothing(corpus, teacher, tmp_path, faithful):
-    from subarch.stages.corpus_candidates import CorpusWorkshop
+    from subarch.stages.search.corpus_candidates import CorpusWorkshop
 
     record = Record.open(f"sqlite:///{tmp_path / 'record.db'}")
     settings = {**SMALL, "preset": "bort", "space": {"sizes": SPACE}, "timing": {"sequence_lengths": [12]}}
@@ -240,7 +240,7 @@ def test_a_stop_after_a_candidate_is_said(search):
 
 
 def test_a_candidate_that_diverged_is_left_out_and_named(search, tmp_path, monkeypatch):
-    from subarch.stages.corpus_candidates import CorpusWorkshop
+    from subarch.stages.search.corpus_candidates import CorpusWorkshop
 
     whole = CorpusWorkshop.error_of
 
@@ -281,9 +281,9 @@ def test_latencies_are_measured_with_their_spread(search):
 
 
 def test_groups_of_models_are_joined_by_their_teacher(search, monkeypatch):
-    monkeypatch.setattr(candidate_timing, "HELD_PARAMETERS", 30_000)
-    timing = {"sequence_lengths": [4], "repeats": 3, "warmup": 0}
-    result, _ = search(space={"sizes": SPACE}, epsilon=1, latency="measured", timing=timing, steps=1)
+    monkeypatch.setattr(timing, "HELD_PARAMETERS", 30_000)
+    given = {"sequence_lengths": [4], "repeats": 3, "warmup": 0}
+    result, _ = search(space={"sizes": SPACE}, epsilon=1, latency="measured", timing=given, steps=1)
     assert len(result.metrics["candidates"]) == 12
     assert all(row["latency_ms"] > 0 for row in result.metrics["candidates"])
 

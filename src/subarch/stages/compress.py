@@ -11,17 +11,17 @@ from subarch.arch.pretrained import has_mlm_head
 from subarch.deploy.onnx_export import require_onnx
 from subarch.errors import ConfigError
 from subarch.running.budget import Budget, parse_duration
-from subarch.stages.admission import prepared
-from subarch.stages.candidate_plan import candidate_space
 from subarch.stages.compression import CompressConfig
 from subarch.stages.deliver import deliver
 from subarch.stages.extract import extract, require_searchable
 from subarch.stages.finetune import FinetuneConfig, finetune
-from subarch.stages.growing import PRESETS, AgoraConfig
+from subarch.stages.growth.admission import prepared
+from subarch.stages.growth.settings import PRESETS, AgoraConfig
+from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim
+from subarch.stages.search.plan import candidate_space
 from subarch.stages.session import Session
-from subarch.stages.transforming import require_possible
 from subarch.tasks.base import TaskData
 
 __all__ = ["PRESETS", "CompressConfig", "compress"]

@@ -14,12 +14,12 @@ from subarch.arch.build import head_layers
 from subarch.arch.pretrained import weight_names
 from subarch.errors import ConfigError, DataError
 from subarch.running.budget import Deadline, parse_duration
-from subarch.stages.academy import clear
-from subarch.stages.admission import admit, prepared
-from subarch.stages.agora import finetune_agora
 from subarch.stages.classify import train_classifier
 from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, DistillationConfig, FinetuneConfig
-from subarch.stages.growing import PRESETS, AgoraConfig
+from subarch.stages.growth.academy import clear
+from subarch.stages.growth.admission import admit, prepared
+from subarch.stages.growth.agora import finetune_agora
+from subarch.stages.growth.settings import PRESETS, AgoraConfig
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.output import OutputFolder, Result, claim, is_finished
 from subarch.stages.saving import save_model
@@ -52,7 +52,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
 
     Returns:
         Metrics: `score` (the task's main metric on validation data, which selected the weights), `steps`, `seconds`.
-        Of Agora also what `stages.agora` adds.
+        Of Agora also what `stages.growth.agora` adds.
         Of a suite: `tasks` (these metrics by task) and `skipped` (the reason by task).
 
     Raises:

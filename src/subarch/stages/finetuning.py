@@ -9,7 +9,7 @@ from pathlib import Path
 from subarch.arch.build import HeadInit, HeadName
 from subarch.errors import BudgetError, ConfigError
 from subarch.running.budget import parse_duration
-from subarch.stages.growing import AgoraConfig
+from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.inputs import DataConfig
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import Task

@@ -16,8 +16,8 @@ from transformers import PreTrainedModel
 
 from subarch.errors import OutputError
 from subarch.stages.output import RESULT_FILE, OutputFolder, Result, claim
-from subarch.stages.pretrain_models import Inputs, open_inputs
-from subarch.stages.pretraining import CHECKPOINT, ImitationConfig, MaskingConfig, PretrainConfig
+from subarch.stages.pretraining.models import Inputs, open_inputs
+from subarch.stages.pretraining.settings import CHECKPOINT, ImitationConfig, MaskingConfig, PretrainConfig
 from subarch.stages.saving import save_masked_lm
 from subarch.stages.session import Session
 from subarch.storage import read_json

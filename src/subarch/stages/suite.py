@@ -10,12 +10,12 @@ from typing import Any
 
 from subarch.errors import DataError, ModelError, UserError
 from subarch.running.budget import Budget
-from subarch.stages.admission import prepared
 from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.growth.admission import prepared
+from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session, seconds_left
-from subarch.stages.transforming import require_possible
 from subarch.tasks.base import TaskData
 from subarch.tasks.registry import castings
 from subarch.tasks.suites.averages import find_suite

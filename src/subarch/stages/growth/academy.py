@@ -19,11 +19,9 @@ from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
 from subarch.stages.classify import teacher_outputs
 from subarch.stages.finetuning import FinetuneConfig
-from subarch.stages.growing import AgoraConfig
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.points import PointMaker, read_points, write_points
-from subarch.stages.session import Session, seconds_left
-from subarch.stages.timaeus import (
+from subarch.stages.growth.points import PointMaker, read_points, write_points
+from subarch.stages.growth.settings import AgoraConfig
+from subarch.stages.growth.timaeus import (
     RESULT_FILE,
     WEIGHTS,
     Lesson,
@@ -33,6 +31,8 @@ from subarch.stages.timaeus import (
     joined_data,
     read_lesson,
 )
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.measures import higher_is_better

@@ -8,11 +8,11 @@ import numpy as np
 
 from subarch.errors import ConfigError, DataError, ModelError
 from subarch.stages.finetuning import FinetuneConfig
-from subarch.stages.growing import LEAST_ACCURACY, AgoraConfig
+from subarch.stages.growth.points import PointMaker, socrates_outputs
+from subarch.stages.growth.settings import LEAST_ACCURACY, AgoraConfig
+from subarch.stages.growth.transforming import mining_for, transformations_for
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.points import PointMaker, socrates_outputs
 from subarch.stages.session import Session
-from subarch.stages.transforming import mining_for, transformations_for
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.metrics import METRICS
 from subarch.tasks.scoring.predictions import with_ids

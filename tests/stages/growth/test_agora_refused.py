@@ -108,7 +108,7 @@ def test_a_class_that_balance_would_leave_without_examples(refused, tmp_path):
     # One of each class is enough.
     settings = {"model": "m", "teacher": "t", "out": tmp_path, **data, "agora": {"balance": "discard"}}
     (config,) = configured("finetune", settings).args
-    from subarch.stages.admission import prepared
+    from subarch.stages.growth.admission import prepared
 
     assert np.bincount(prepared(config, inputs.load_data(config.data)).train.labels).tolist() == [1, 1]
 

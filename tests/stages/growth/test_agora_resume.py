@@ -17,7 +17,7 @@ from subarch.api import run_stage
 from subarch.cli import app
 from subarch.errors import InterruptedRun
 from subarch.running.budget import Deadline
-from subarch.stages.points import PointMaker
+from subarch.stages.growth.points import PointMaker
 from subarch.stages.session import Session
 from subarch.training import agora as loop_of_agora
 
@@ -135,7 +135,7 @@ def test_killed_while_it_grows(settings, whole, tmp_path, monkeypatch):
 
 
 def test_killed_before_the_model_is_copied_and_after(settings, whole, tmp_path, monkeypatch):
-    from subarch.stages import agora
+    from subarch.stages.growth import agora
 
     take, deaths = agora.take_model, []
 

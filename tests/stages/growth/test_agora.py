@@ -14,13 +14,14 @@ from subarch.errors import BudgetError, DivergedError
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
 from subarch.running.executor import InProcessExecutor
-from subarch.stages import inputs, timaeus
-from subarch.stages.admission import prepared
+from subarch.stages import inputs
 from subarch.stages.compress import refilling
+from subarch.stages.growth import timaeus
+from subarch.stages.growth.admission import prepared
+from subarch.stages.growth.points import read_points, socrates_outputs
+from subarch.stages.growth.timaeus import expansion_outputs
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.points import read_points, socrates_outputs
 from subarch.stages.session import Session
-from subarch.stages.timaeus import expansion_outputs
 from subarch.training.predict import predict
 from subarch.training.socrates import answers, asked, wrong_rows
 

@@ -5,12 +5,12 @@ import numpy as np
 from stages import tiny_agora
 from subarch.api import configured
 from subarch.running.budget import Deadline
-from subarch.stages import points
-from subarch.stages.admission import prepared
-from subarch.stages.growing import AgoraConfig
+from subarch.stages.growth import points
+from subarch.stages.growth.admission import prepared
+from subarch.stages.growth.points import Known, PointMaker
+from subarch.stages.growth.settings import AgoraConfig
+from subarch.stages.growth.transforming import transformations_for
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.points import Known, PointMaker
-from subarch.stages.transforming import transformations_for
 from subarch.tasks.base import Examples
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from subarch.running.budget import Deadline
 from subarch.stages.finetuning import FinetuneConfig
-from subarch.stages.growing import AgoraConfig
+from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_file
 from subarch.tasks.base import Examples, Task, TaskData

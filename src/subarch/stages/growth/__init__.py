@@ -1,0 +1,1 @@
+"""What Agora is made of: who is admitted, where Timaeus is trained, which points are added."""

@@ -9,6 +9,7 @@ from transformers import CONFIG_MAPPING, AutoModelForMaskedLM
 
 from subarch.arch.families import FAMILIES
 from subarch.errors import ConfigError
+from subarch.training import relations
 from subarch.training.relations import HiddenLoss, RelationLoss, query_key_value, relation_heads
 
 
@@ -50,6 +51,37 @@ def test_padding_takes_no_part_in_relations():
     padded = loss(student, {"teacher_relations": teacher, "attention_mask": mask})
     torch.testing.assert_close(padded, short)
     assert float(loss(teacher, {"teacher_relations": teacher})) == 0.0
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("at_a_time", [1, 200, 10**6])  # one block, a few, all
+def test_the_gradient_is_that_of_autograd(masked, at_a_time, monkeypatch):
+    monkeypatch.setattr(relations, "CACHED", at_a_time)
+    generator = torch.Generator().manual_seed(0)
+    student = torch.randn(3, 4, 7, 6, generator=generator, requires_grad=True)
+    batch = {"teacher_relations": torch.randn(3, 4, 7, 10, generator=generator)}
+    mask = torch.arange(7) < torch.tensor([[7], [3], [5], [7]])
+    if masked:
+        batch["attention_mask"] = mask.long()
+    expected = in_one_formula(student, batch["teacher_relations"], 2, mask if masked else torch.ones_like(mask))
+    (wanted,) = torch.autograd.grad(0.5 * expected, student)
+    found = RelationLoss(heads=2)(student, batch)
+    (0.5 * found).backward()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(student.grad, wanted)
+
+
+def in_one_formula(student, teacher, heads, mask):
+    """The loss written for autograd, all relations at once."""
+
+    def logarithms(vectors):
+        split = vectors.unflatten(-1, (heads, -1)).transpose(-2, -3)
+        products = split @ split.transpose(-1, -2) / math.sqrt(split.shape[-1])
+        return products.masked_fill(~mask[:, None, None], -1e4).log_softmax(-1)
+
+    student, teacher = logarithms(student), logarithms(teacher)
+    divergence = (teacher.exp() * (teacher - student)).sum(-1)
+    return sum(part[mask[:, None].expand_as(part)].mean() for part in divergence)
 
 
 def test_hidden_states_by_hand():

@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--inherit", action="store_true", help="start from the teacher's weights, not from noise")
     parser.add_argument("--evaluations", type=int, default=20)
     parser.add_argument("--validation-blocks", type=int, default=64)
     parser.add_argument("--out", type=Path, required=True)
@@ -82,6 +83,7 @@ def line_of(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, An
         "steps": arguments.steps,
         "seed": seed,
         "validation_blocks": arguments.validation_blocks,
+        "inherit": arguments.inherit,
         "dropout": False,
         "loop": {
             "batch_size": arguments.batch_size,

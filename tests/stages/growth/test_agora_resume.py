@@ -122,8 +122,8 @@ def test_killed_while_it_grows(settings, whole, tmp_path, monkeypatch):
     """All points are made, and none is written: `known` of that process is lost."""
     make, deaths = PointMaker.around_mistakes, []
 
-    def dying(self, wrong, rng):
-        points = make(self, wrong, rng)
+    def dying(self, wrong, rng, deadline):
+        points = make(self, wrong, rng, deadline)
         if len(deaths) < 2:
             deaths.append(len(points.examples))
             raise Killed

@@ -28,6 +28,7 @@ from subarch.training.precision import (
     cast_weights,
     resolve_precision,
 )
+from subarch.training.processes import process_state
 from subarch.training.schedules import Schedule, rate
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked_positions")
@@ -189,6 +190,7 @@ class _Run:
         context: LoopContext,
         evaluate: Callable[[nn.Module], float] | None,
     ) -> None:
+        process_state()  # says how the processes meet, which the accelerator then finds
         self.accelerator = Accelerator(mixed_precision="no")
         self.raw_model = model.to(self.accelerator.device)
         self.dtype = resolve_precision(config.precision, self.accelerator.device)

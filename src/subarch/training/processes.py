@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 
 import torch
 from accelerate import PartialState
@@ -18,7 +19,15 @@ def process_state() -> PartialState:
         return PartialState()
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
     if state.num_processes > 1:
-        # Left to the interpreter's end, gloo's threads may still run when they are torn down, and a finished training
-        # ends with an abort.
-        atexit.register(state.destroy_process_group)
+        atexit.register(_leave, state)
     return state
+
+
+def _leave(state: PartialState) -> None:
+    """Leave the group of processes before the interpreter ends.
+
+    Otherwise gloo's threads may still run when they are torn down, and a finished training ends with an abort. Models
+    that were wrapped for it hold the group too, in cycles.
+    """
+    gc.collect()
+    state.destroy_process_group()

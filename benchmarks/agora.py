@@ -30,6 +30,7 @@ import numpy as np
 
 from subarch.api import run_stage
 from subarch.running.machine import describe_machine
+from subarch.stages.growth.settings import PRESETS
 from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.base import Examples, Task
 
@@ -41,14 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "b distilled": {"iterations": 1},
     "c random τ": {"iterations": 1, "first_growth": 1.0},
     "d agora": {},
-    "e published": {
-        "pruning": "lcs",
-        "growth": None,
-        "soft_labels": False,
-        "warm_start": False,
-        "balance": "discard",
-        "replays": 2,
-    },
+    "e published": dict(PRESETS["agora-published"]["agora"]),
 }
 TEACHER_STEPS = {"epochs": 8.0, "learning_rate": 1e-4, "batch_size": 16, "evaluations": 8}
 LONGEST = 128

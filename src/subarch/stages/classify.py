@@ -73,7 +73,8 @@ def fresh_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = model.classifier(data.task)
-        if config is not None and config.draws_head:
+        # A model that Agora goes on from has its head by then.
+        if config is not None and config.draws_head and not model.answers(data.task):
             layers = head_layers(model.architecture.family, config.head, weight_names(model.path))
             draw_head(classifier, layers, config.head_init, config.head_scale)
     if data.task.kind == "regression" and not model.answers(data.task) and data.train.labels is not None:

@@ -64,7 +64,10 @@ def finetune_suite(
                 try:
                     with budget.stage(name) as deadline:
                         result = finetune(part, session.inside(run.run_id, deadline))
-                except ModelError as error:  # Socrates knows this task too little
+                except ModelError as error:
+                    if config.agora is None:
+                        raise
+                    # Socrates knows this task too little
                     skipped[name] = error.message
                     continue
                 done[name] = {**facts, **result.metrics}

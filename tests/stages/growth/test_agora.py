@@ -14,7 +14,7 @@ from subarch.errors import BudgetError, DivergedError
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
 from subarch.running.executor import InProcessExecutor
-from subarch.stages import inputs
+from subarch.stages import classify, inputs
 from subarch.stages.compress import refilling
 from subarch.stages.growth import timaeus
 from subarch.stages.growth.admission import prepared
@@ -406,3 +406,10 @@ def test_a_warm_start_goes_on_from_the_best_model_so_far(grown, monkeypatch, war
     places = [path.parent for path in folder.glob("trainings/01-*/training.json")]
     (chosen,) = [place.name for place in places if json.loads((place / "training.json").read_text())["theta"] == best]
     assert starts == [student, student, chosen if warm else student]
+
+
+def test_a_head_is_drawn_once_and_not_again_at_a_warm_start(grown, monkeypatch):
+    drawn, draw = [], classify.draw_head
+    monkeypatch.setattr(classify, "draw_head", lambda *given: (drawn.append(given[1]), draw(*given)))
+    result, _, _ = grown(head="linear", head_init="gaussian")
+    assert result.metrics["trainings"] == 3 and len(drawn) == 2

@@ -8,6 +8,7 @@ from subarch.api import configured, run_stage
 from subarch.cli import app
 from subarch.errors import ConfigError, DataError, ModelError, UserError
 from subarch.report.answers import answer
+from subarch.stages import finetune as finetune_module
 from subarch.stages import inputs
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
@@ -84,7 +85,8 @@ def test_nobody_to_label(refused):
         ({"replays": -1}, "agora.replays is -1, expected 0 or more"),
         ({"iterations": 0}, "agora.iterations is 0, expected at least 1"),
         ({"confidence": 1.0}, "agora.confidence is 1.0, expected a probability below 1"),
-        ({"growth": -0.5}, "agora.growth is -0.5, expected 0 or more"),
+        ({"growth": -0.5}, "agora.growth is -0.5, expected a share above 0"),
+        ({"growth": 0}, "agora.growth is 0.0, expected a share above 0\nhint: to add nothing, set agora.iterations=1"),
         ({"growing": 1}, "unknown setting agora.growing"),
     ],
 )
@@ -259,3 +261,12 @@ def test_compress_refuses_before_it_trains_a_teacher(teachers, tmp_path):
         with pytest.raises(DataError, match=message):
             run_stage("compress", {**whole, "agora": {"unlabelled": unlabelled}})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_be_used_is_no_skipped_task_where_nobody_examines_it(suite, monkeypatch):
+    def broken(*arguments, **options):
+        raise ModelError("weights that cannot be read")
+
+    monkeypatch.setitem(finetune_module.TRAINERS, "choice", broken)
+    with pytest.raises(ModelError, match="^weights that cannot be read"):
+        run_stage("finetune", {key: value for key, value in suite.items() if key != "agora"})

@@ -63,10 +63,12 @@ class AgoraConfig:
     """Go on with a Socrates below two thirds of accuracy."""
 
     def __post_init__(self) -> None:
-        for name in ("first_growth", "growth"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"agora.{name} is {value}, expected 0 or more")
+        if self.first_growth < 0:
+            raise ConfigError(f"agora.first_growth is {self.first_growth}, expected 0 or more")
+        if self.growth is not None and self.growth <= 0:
+            raise ConfigError(
+                f"agora.growth is {self.growth}, expected a share above 0", "to add nothing, set agora.iterations=1"
+            )
         if self.replays < 0:
             raise ConfigError(f"agora.replays is {self.replays}, expected 0 or more")
         if self.iterations is not None and self.iterations < 1:

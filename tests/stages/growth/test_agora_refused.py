@@ -268,5 +268,5 @@ def test_a_model_that_cannot_be_used_is_no_skipped_task_where_nobody_examines_it
         raise ModelError("weights that cannot be read")
 
     monkeypatch.setitem(finetune_module.TRAINERS, "choice", broken)
-    with pytest.raises(ModelError, match="^weights that cannot be read"):
+    with pytest.raises(ModelError, match=r"^weights that cannot be read"):
         run_stage("finetune", {key: value for key, value in suite.items() if key != "agora"})

@@ -54,7 +54,7 @@ def main() -> None:
     arguments = parse()
     variants = {**{name: VARIANTS[name] for name in VARIANTS if name[0] in arguments.methods}, **arguments.variants}
     rows = []
-    for task, seed in itertools.product(arguments.tasks, arguments.seeds):
+    for seed, task in itertools.product(arguments.seeds, arguments.tasks):
         for name, settings in variants.items():
             rows.append(one_run(arguments, task, seed, (name, settings)))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
@@ -77,6 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each method, for all of its trainings")
     parser.add_argument("--sets", default="learning_rate=1e-4,3e-4 seed=SEED", help="Θ; SEED is that of the run")
     parser.add_argument("--masked-lm", help="folder of a model that refills masked words")
+    parser.add_argument("--teachers", type=Path, help="folder with fine-tuned teachers by task; others are made")
     parser.add_argument("--methods", default="abcde")
     parser.add_argument("--variants", nargs="*", type=variant, default=[])
     parser.add_argument("--out", type=Path, default=Path("out/agora"))
@@ -120,12 +121,14 @@ def write_rows(path: Path, task: Task, examples: Examples) -> None:
 def teacher_and_student(arguments: argparse.Namespace, name: str) -> tuple[Path, Path]:
     """Socrates, fine-tuned on the task, and Timaeus before any training on it."""
     folder, data = arguments.out / name, data_of(arguments, name)
-    run_stage(
-        "finetune",
-        {"model": ENCODER, "out": folder / "teacher", "data": data, "max_length": LONGEST, "loop": TEACHER_STEPS},
-    )
+    teacher = folder / "teacher"
+    if arguments.teachers and (arguments.teachers / name).is_dir():
+        teacher = arguments.teachers / name
+    else:
+        lessons = {"model": ENCODER, "out": teacher, "data": data, "max_length": LONGEST, "loop": TEACHER_STEPS}
+        run_stage("finetune", lessons)
     search = {
-        "teacher": str(folder / "teacher"),
+        "teacher": str(teacher),
         "out": folder / "extract",
         "data": data,
         "max_length": LONGEST,
@@ -135,7 +138,7 @@ def teacher_and_student(arguments: argparse.Namespace, name: str) -> tuple[Path,
         "latency": "nominal",
     }
     run_stage("extract", search)
-    return folder / "teacher", folder / "extract" / "student"
+    return teacher, folder / "extract" / "student"
 
 
 def one_run(arguments: argparse.Namespace, name: str, seed: int, variant: tuple[str, dict[str, Any]]) -> dict[str, Any]:

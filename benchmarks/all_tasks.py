@@ -23,9 +23,9 @@ from subarch.arch.space import SpaceConfig
 from subarch.running.machine import describe_machine
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.extract import extract
+from subarch.stages.extraction.settings import ExtractConfig
 from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
 from subarch.stages.inputs import DataConfig, load_data
-from subarch.stages.search.extraction import ExtractConfig
 from subarch.tasks.registry import find_task
 from subarch.training.loop import LoopConfig
 

@@ -238,7 +238,7 @@ LONG_DOCSTRING = 'def f():\n    """One.\n' + "    more\n" * 60 + '    """\n    r
         (top_level_import_is_light, "__init__.py", "from subarch.stages.extract import extract"),
         (top_level_import_is_light, "__init__.py", "import subarch.arch"),
         (ray_has_one_door, "running/executor.py", "def f():\n    import ray"),
-        (ray_has_one_door, "stages/search.py", "from ray.train import Trainer"),
+        (ray_has_one_door, "stages/extraction.py", "from ray.train import Trainer"),
         (sizes, "arch/a.py", "x = 1\n" * (MAX_FILE + 1)),
         (sizes, "arch/a.py", LONG_FUNCTION),
         (sizes, "arch/a.py", "def f(a, b, c, d, *, e, f, g): ..."),

@@ -25,7 +25,7 @@ def foresee_command(values: Mapping[str, Any], flags: ForesightFlags, run: RunFl
     def work() -> None:
         from subarch.api import configured
         from subarch.recipe import parse_settings, read_recipe
-        from subarch.stages.search.foresight import foresee
+        from subarch.stages.extraction.foresight import foresee
 
         section = read_recipe(run.recipe, stage) if run.recipe else {}
         given = {key: value for key, value in values.items() if value is not None} | {"out": run.out or Path()}

@@ -13,10 +13,10 @@ from subarch.api import configured, run_stage
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
 from subarch.errors import ConfigError, DataError, DivergedError, InterruptedRun, ModelError
+from subarch.stages.extraction import corpus_candidates, timing
+from subarch.stages.extraction.corpus_candidates import _mean_of_blocks
+from subarch.stages.extraction.settings import ExtractConfig, Theta, parse_count
 from subarch.stages.inputs import DataConfig
-from subarch.stages.search import corpus_candidates, timing
-from subarch.stages.search.corpus_candidates import _mean_of_blocks
-from subarch.stages.search.extraction import ExtractConfig, Theta, parse_count
 from subarch.stages.session import Session
 from subarch.tracking.record import Record
 
@@ -201,7 +201,7 @@ def test_halving_gives_more_steps_to_the_better_ones(search):
 
 
 def test_a_killed_search_goes_on_and_repeats_nothing(corpus, teacher, tmp_path, faithful):
-    from subarch.stages.search.corpus_candidates import CorpusWorkshop
+    from subarch.stages.extraction.corpus_candidates import CorpusWorkshop
 
     record = Record.open(f"sqlite:///{tmp_path / 'record.db'}")
     settings = {**SMALL, "preset": "bort", "space": {"sizes": SPACE}, "timing": {"sequence_lengths": [12]}}
@@ -240,7 +240,7 @@ def test_a_stop_after_a_candidate_is_said(search):
 
 
 def test_a_candidate_that_diverged_is_left_out_and_named(search, tmp_path, monkeypatch):
-    from subarch.stages.search.corpus_candidates import CorpusWorkshop
+    from subarch.stages.extraction.corpus_candidates import CorpusWorkshop
 
     whole = CorpusWorkshop.error_of
 

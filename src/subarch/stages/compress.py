@@ -14,13 +14,13 @@ from subarch.running.budget import Budget, parse_duration
 from subarch.stages.compression import CompressConfig
 from subarch.stages.deliver import deliver
 from subarch.stages.extract import extract, require_searchable
+from subarch.stages.extraction.plan import candidate_space
 from subarch.stages.finetune import FinetuneConfig, finetune
 from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.settings import PRESETS, AgoraConfig
 from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim
-from subarch.stages.search.plan import candidate_space
 from subarch.stages.session import Session
 from subarch.tasks.base import TaskData
 

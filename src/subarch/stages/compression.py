@@ -9,10 +9,10 @@ from typing import Any
 from subarch.arch.space import SpaceConfig
 from subarch.errors import BudgetError, ConfigError
 from subarch.running.budget import parse_duration
+from subarch.stages.extraction.settings import ErrorName, ExtractConfig, LatencyName
 from subarch.stages.finetune import DistillationConfig
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.inputs import DataConfig
-from subarch.stages.search.extraction import ErrorName, ExtractConfig, LatencyName
 from subarch.training.loop import LoopConfig
 
 LEAST_SECONDS = 45.0

@@ -16,13 +16,13 @@ from subarch.arch.architecture import Architecture
 from subarch.errors import ConfigError
 from subarch.optimize import fptas
 from subarch.optimize.halving import Rung, halve, rung_steps
+from subarch.stages.extraction.candidates import open_workshop
+from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
+from subarch.stages.extraction.runs import CandidateRuns
+from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop
+from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.output import Result, claim
-from subarch.stages.search.candidates import open_workshop
-from subarch.stages.search.extraction import PRESETS, ExtractConfig, Workshop
-from subarch.stages.search.plan import Plan, candidate_space, read_or_make_plan
-from subarch.stages.search.runs import CandidateRuns
-from subarch.stages.search.table import write_table
 from subarch.stages.session import Session
 from subarch.storage import write_json
 from subarch.tasks.base import Task, TaskData
@@ -101,7 +101,7 @@ def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
         UserError: Data or shards that cannot be used, or a teacher that does not fit them.
     """
     if config.data is None:
-        from subarch.stages.search.corpus_candidates import CorpusSource
+        from subarch.stages.extraction.corpus_candidates import CorpusSource
 
         return CorpusSource.of(config, teacher)
     data = load_data(config.data)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from subarch.arch.training_memory import Workload
+from subarch.stages.extraction.estimate import estimate_training
 from subarch.stages.pretraining.models import open_inputs
 from subarch.stages.pretraining.settings import PretrainConfig
-from subarch.stages.search.estimate import estimate_training
 from subarch.training.processes import process_state
 
 

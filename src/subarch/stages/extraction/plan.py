@@ -14,7 +14,7 @@ from subarch.arch.costs import parameters
 from subarch.arch.space import space_around
 from subarch.errors import BudgetError, ConfigError
 from subarch.optimize import fptas
-from subarch.stages.search.extraction import Attempt, ExtractConfig, Timing, Workshop
+from subarch.stages.extraction.settings import Attempt, ExtractConfig, Timing, Workshop
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
 

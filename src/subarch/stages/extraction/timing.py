@@ -12,7 +12,7 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.costs import flops, parameters
 from subarch.deploy.forward import Forward, timing_device
 from subarch.deploy.timing import Latency, measure_latency
-from subarch.stages.search.extraction import Timing, TimingConfig
+from subarch.stages.extraction.settings import Timing, TimingConfig
 
 NOMINAL_FLOPS_PER_MS = 1e8
 """100 GFLOP/s: about one core of a present server processor in fp32; only ratios matter."""

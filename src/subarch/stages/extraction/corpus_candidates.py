@@ -24,9 +24,9 @@ from subarch.arch.build import build_masked_lm
 from subarch.arch.families import family_of
 from subarch.arch.pretrained import has_mlm_head, load_masked_lm, quiet_transformers
 from subarch.errors import ConfigError, DataError, ModelError
+from subarch.stages.extraction.settings import Attempt, ExtractConfig, Timing
+from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.search.extraction import Attempt, ExtractConfig, Timing
-from subarch.stages.search.timing import nominal_timings, random_requests, time_in_turn
 from subarch.storage import replacing_folder
 from subarch.tasks.corpus.shards import Blocks, Shards, tokenizer_sha256
 from subarch.training.importance import Importance, measure_importance

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from subarch.stages.extraction import conditions
+from subarch.stages.extraction import estimate as estimation
+from subarch.stages.extraction.settings import ExtractConfig
 from subarch.stages.pretraining.estimate import estimate_pretraining
 from subarch.stages.pretraining.settings import PretrainConfig
-from subarch.stages.search import conditions
-from subarch.stages.search import estimate as estimation
-from subarch.stages.search.extraction import ExtractConfig
 
 
 def foresee(

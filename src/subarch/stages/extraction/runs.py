@@ -11,8 +11,8 @@ from subarch.arch.architecture import Architecture
 from subarch.errors import DivergedError, InterruptedRun
 from subarch.optimize import fptas
 from subarch.running.executor import Outcome
-from subarch.stages.search.extraction import Attempt, Workshop
-from subarch.stages.search.plan import Plan
+from subarch.stages.extraction.plan import Plan
+from subarch.stages.extraction.settings import Attempt, Workshop
 from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tracking.record import Run

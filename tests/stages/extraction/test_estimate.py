@@ -10,8 +10,8 @@ from subarch.arch.costs import flops, parameters
 from subarch.arch.published import PUBLISHED, bort_architecture
 from subarch.arch.training_memory import Workload, training_bytes
 from subarch.errors import ConfigError
-from subarch.stages.search import estimate as module
-from subarch.stages.search.estimate import estimate_extraction, estimate_training, render
+from subarch.stages.extraction import estimate as module
+from subarch.stages.extraction.estimate import estimate_extraction, estimate_training, render
 
 BORT = PUBLISHED["bort"].architecture
 TEACHER = PUBLISHED["roberta-large"].architecture

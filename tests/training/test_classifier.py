@@ -295,7 +295,8 @@ def test_outputs_on_the_first_examples_are_taken_over(tiny, classifier_of, encod
         lambda module, arguments, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
     )
     later = outputs(whole, "later")
-    later.complete(early.path)
+    later.take_over(early.path)
+    later.complete()
     assert sum(rows) == 14
     expected, found = early(np.arange(10)), later(np.arange(10))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
@@ -309,7 +310,8 @@ def test_outputs_with_other_layers_are_not_taken_over(outputs, tmp_path):
     early.path.with_suffix(".hidden").rename(tmp_path / "early.hidden")
     for layers, computed in (((-1,), 24), ((), 0), ((1, -1), 0)):
         later, rows = outputs(layers)
-        later.complete(earlier)
+        later.take_over(earlier)
+        later.complete()
         assert sum(rows) == computed
         for file in tmp_path.glob("outputs.*"):
             file.unlink()

@@ -63,7 +63,10 @@ def train_classifier(
     sample = data.validation.sample(config.validation_examples)
     evaluate = scorer(data.task, model.encode(sample, length), sample)
     loss = _loss(config, data.task, data.train.labels, distilled=outputs is not None)
-    return train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate), classifier
+    result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
+    if outputs is not None and answers is not None:
+        outputs.save()  # the next training begins with what this one asked
+    return result, classifier
 
 
 def fresh_classifier(

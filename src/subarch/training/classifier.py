@@ -120,15 +120,8 @@ class TeacherOutputs:
             for row, index in enumerate(indices):
                 self.hidden[offsets[index] : offsets[index + 1]] = kept[row, : lengths[index]]
 
-    def complete(self, earlier: Path | None = None, *, max_tokens: int = 4096) -> None:
-        """Compute all that is not known, in batches of similar length, and save it.
-
-        Args:
-            earlier: File of the outputs on the first examples of these, whose values are taken over.
-            max_tokens: Padded tokens per batch.
-        """
-        if earlier is not None and np.isnan(self.values).all():
-            self._take_over(earlier)
+    def complete(self, *, max_tokens: int = 4096) -> None:
+        """Compute all that is not known, in batches of similar length of at most so many padded tokens, and save it."""
         fresh = np.flatnonzero(np.isnan(self.values[:, 0]))
         for indices in ordered_batches(self.data.encoded.lengths[fresh], max_tokens):
             with torch.no_grad():
@@ -136,7 +129,13 @@ class TeacherOutputs:
         if len(fresh) or not self.path.exists():
             self.save()
 
-    def _take_over(self, earlier: Path) -> None:
+    def take_over(self, earlier: Path) -> None:
+        """Know what the file of another one's outputs holds, whose examples are the first of these.
+
+        Nothing happens where that one kept other hidden layers, or this one knows something already.
+        """
+        if not np.isnan(self.values).all():
+            return
         known = load_file(earlier)["outputs"]
         if self.hidden is not None:
             size = (int(self.data.encoded.offsets[len(known)]), *self.hidden.shape[1:])

@@ -162,16 +162,23 @@ class TaskAcademy:
         return [(read_json(place / RESULT_FILE)["score"], place) for place in finished if (place / WEIGHTS).exists()]
 
     def _answers(self, data: TaskData, iteration: int, attempt: int) -> Path:
-        """File with what Socrates says of all of `data`, which every training of the iteration reads."""
+        """File with what Socrates says of `data`, which every training of the iteration reads.
+
+        Under a budget he is asked when a batch needs it: asking about all may take longer than the trainings have.
+        """
         path = self.folder / ANSWERS / f"{iteration:02d}-{attempt}.safetensors"
         if path.exists():
             return path
-        self.session.phase("asking Socrates", f"about {len(data.train):,} examples")
         encoded = self.model.encode(data.train, self.config.length_for(data.task))
         outputs = teacher_outputs(self.config, data, (encoded, self.socrates), path)
         # These data begin with those of the iteration before.
         before = path.with_stem(f"{iteration - 1:02d}-{self.settled.get(iteration - 2, 0)}")
-        outputs.complete(before if before.exists() else None)
+        if before.exists():
+            outputs.take_over(before)
+        if self.session.deadline.remaining() == math.inf:
+            self.session.phase("asking Socrates", f"about {len(data.train):,} examples")
+            outputs.complete()
+        outputs.save()
         for file in path.parent.iterdir():
             if int(file.name.split("-")[0]) < iteration - 1:  # they are large, and nobody will begin with them again
                 file.unlink()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from transformers import PreTrainedModel
 
 from subarch.running.budget import Deadline
 from subarch.stages.finetuning import FinetuneConfig
@@ -180,7 +182,12 @@ class PointMaker:
         if not len(examples):
             assert self.data.validation.labels is not None
             return Answers(labels=self.data.validation.labels[:0], confidence=np.zeros(0))
-        return answers(task.kind, socrates_outputs(self.config, self.socrates, task, examples), examples.groups)
+        outputs = _outputs(self._teacher, self.socrates, examples, self.config.length_for(task))
+        return answers(task.kind, outputs, examples.groups)
+
+    @cached_property
+    def _teacher(self) -> PreTrainedModel:
+        return _ready(self.socrates, self.data.task)
 
     def _confident(self, points: Examples) -> Examples:
         return points.take(np.flatnonzero(np.asarray(points.columns["confidence"]) >= self.settings.confidence))
@@ -203,10 +210,18 @@ class PointMaker:
 
 def socrates_outputs(config: FinetuneConfig, socrates: ModelFolder, task: Task, examples: Examples) -> np.ndarray:
     """(N, C) logits, or (N, 1) scores, of the teacher."""
+    return _outputs(_ready(socrates, task), socrates, examples, config.length_for(task))
+
+
+def _ready(socrates: ModelFolder, task: Task) -> PreTrainedModel:
     device = process_state().device
     model = socrates.classifier(task).to(device)
     cast_weights(model, resolve_precision("auto", device))
-    encoded = socrates.encode(examples, config.length_for(task))
+    return model
+
+
+def _outputs(model: PreTrainedModel, socrates: ModelFolder, examples: Examples, length: int) -> np.ndarray:
+    encoded = socrates.encode(examples, length)
     return predict(model, encoded.encoded, encoded.pad_token_id)
 
 

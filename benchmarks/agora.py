@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+import processor_clock  # noqa: F401
 from subarch.api import run_stage
 from subarch.running.machine import describe_machine
 from subarch.stages.growth.settings import PRESETS
@@ -63,6 +64,7 @@ def main() -> None:
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     report = {
         "seconds": arguments.seconds,
+        "processor_time": arguments.processor_time,
         "sets": arguments.sets,
         "student": SIZES,
         "rows": rows,
@@ -78,6 +80,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--seconds", type=float, default=60.0, help="of each method, for all of its trainings")
+    parser.add_argument("--processor-time", action="store_true", help="count processor time, see processor_clock.py")
     parser.add_argument("--sets", default="learning_rate=1e-4,3e-4 seed=SEED", help="Θ; SEED is that of the run")
     parser.add_argument("--masked-lm", help="folder of a model that refills masked words")
     parser.add_argument("--teachers", type=Path, help="folder with fine-tuned teachers by task; others are made")

@@ -29,6 +29,7 @@ FLAGS = {
     "pretrain": {"data", "architecture", "teacher", "model", "inherit", "objective", "loss", "steps", "seed"}
     | {"hardware", "estimate"}
     | RUN,
+    "search": {"teacher", "trials", "workers", "ray", "budget", "set-threshold", "seed"} | DATA | RUN,
     "describe": {"sources", "sequence-length", "json"},
 }
 """What a command can be told on the command line; adding to it is a decision, since the recipe holds the rest."""
@@ -365,3 +366,54 @@ def test_a_search_that_cannot_be(words, message, folders, tmp_path, run):
     code, _, err = run("extract", *given, *words)
     assert code == 2 and err.startswith(message) and "Traceback" not in err
     assert not (tmp_path / "out").exists()
+
+
+SEARCH = """
+[search]
+max_length = 24
+trials = 2
+sampler = "random"
+[search.metrics]
+accuracy = {}
+num_parameters = {}
+[search.parameters.student]
+num_hidden_layers = { low = 1, high = 3 }
+[search.student]
+layers = "first"
+[search.loop]
+max_steps = 2
+evaluations = 1
+[search.confirm]
+members = 0
+"""
+
+
+def test_search_takes_a_recipe_and_then_its_folder_alone(folders, tmp_path, run):
+    recipe, out = rows_file(tmp_path, "recipe.toml", SEARCH), tmp_path / "out"
+    words = ["--teacher", folders / "classifier", "--train", folders / "rows.csv", "--out", out]
+    code, stdout, err = run("search", recipe, *words)
+    assert code == 0, err
+    assert stdout.splitlines()[-1] == f"report: {out}/report.html" and "2 trials, 0 failed" in stdout
+    code, stdout, _ = run("search", "--out", out, "--set-threshold", "num_parameters=5", "--json")
+    assert code == 0 and json.loads(stdout)["metrics"]["front"] == []
+    code, stdout, _ = run("search", "--out", out, "--set-threshold", "num_parameters=none", "--trials", 3, "--json")
+    found = json.loads(stdout)
+    assert code == 0 and found["metrics"]["trials"] == 3 and found["metrics"]["front"]
+    assert found["metrics"]["thresholds"] == {} and found["config"]["teacher"] == str(folders / "classifier")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["--set-threshold", "accuracy"], "error: --set-threshold 'accuracy', expected NAME=VALUE", "for example"),
+        (["--set-threshold", "acc=1"], "error: the search has no metric 'acc'", "did you mean accuracy"),
+        (["--set", "metrics.acuracy.store=true"], "error: unknown metric 'acuracy'", "did you mean accuracy"),
+        (["--set", "parameters.student.hiden_size.low=1"], "error: unknown parameter 'student.hiden_size'", "hidden"),
+        (["--workers", "999"], "error: workers is 999, but this machine has", "--ray ADDRESS"),
+    ],
+)
+def test_a_multimetric_search_that_cannot_be(words, message, hint, folders, tmp_path, run):
+    recipe, out = rows_file(tmp_path, "recipe.toml", SEARCH), tmp_path / "out"
+    given = ["--recipe", recipe, "--teacher", folders / "classifier", "--train", folders / "rows.csv", "--out", out]
+    lines = refused(run("search", *given, *words), out)
+    assert lines[0].startswith(message) and hint in lines[-1]

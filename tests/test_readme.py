@@ -86,6 +86,10 @@ def test_the_command_parses(words: list[str]) -> None:
 def check_configuration(stage: str, arguments: dict[str, Any]) -> None:
     """Flags, recipe and `--set` together make a complete configuration; one that does not raises ConfigError."""
     run: RunFlags = arguments["run"]
+    if "recipe_file" in arguments:
+        run = dataclasses.replace(run, recipe=arguments["recipe_file"])
+    if stage == "search" and run.recipe is None:
+        return  # the folder of a search that began says the rest
     flags: dict[str, Any] = {"out": run.out}
     for name, value in arguments.items():
         if isinstance(value, ForesightFlags):
@@ -94,7 +98,7 @@ def check_configuration(stage: str, arguments: dict[str, Any]) -> None:
             flags["out"] = Path("out") if value else flags["out"]
         elif dataclasses.is_dataclass(value) and name != "run":
             flags |= value.settings() if hasattr(value, "settings") else dataclasses.asdict(value)
-        elif name != "run":
+        elif name not in ("run", "recipe_file"):
             flags[name] = value
     section = read_recipe(ROOT / run.recipe, stage) if run.recipe else {}
     configured(stage, section, parse_settings(run.settings), {k: v for k, v in flags.items() if v is not None})

@@ -63,3 +63,11 @@ def test_without_colours_where_the_user_wants_none(monkeypatch, capsys):
     with ProgressDisplay() as display:
         display({"event": "phase", "name": "timing 12"})
     assert "\x1b[3" not in capsys.readouterr().err
+
+
+def test_the_trials_of_a_search_are_told(shown):
+    event = {"event": "trials", "done": 3, "total": 10, "front": 2, "best": {"f1": 0.5}, "seconds_left": 1200.0}
+    assert shown(event) == ["search: 30%, 3 of 10 trials, front of 2: f1 0.5, 20 min left"]
+    none = {**event, "front": 0, "best": {}, "seconds_left": None}
+    assert shown(none) == ["search: 30%, 3 of 10 trials, nothing meets the thresholds yet"]
+    assert shown({"event": "confirmed", "number": 7, "waiting": 2}) == ["confirmed trial 7, 2 more to confirm"]

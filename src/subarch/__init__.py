@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
 __version__ = version("subarch")
 
-STAGES = ("compress", "describe", "evaluate", "export", "extract", "finetune", "latency", "prepare", "pretrain")
+STAGES = (
+    "compress",
+    "describe",
+    "evaluate",
+    "export",
+    "extract",
+    "finetune",
+    "latency",
+    "prepare",
+    "pretrain",
+    "search",
+)
 
 __all__ = [*STAGES, "__version__"]
 

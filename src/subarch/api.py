@@ -19,6 +19,7 @@ CONFIGS = {
     "latency": "LatencyConfig",
     "prepare": "PrepareConfig",
     "pretrain": "PretrainConfig",
+    "search": "SearchConfig",
 }
 
 

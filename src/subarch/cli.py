@@ -133,6 +133,47 @@ def extract(
 
 
 @app.command
+def search(
+    recipe_file: Annotated[Path | None, Parameter(name="RECIPE")] = None,
+    /,
+    *,
+    teacher: str | None = None,
+    trials: int | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    budget: str | None = None,
+    set_threshold: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    seed: int | None = None,
+    data: DataFlags = NO_DATA,
+    run: RunFlags = DEFAULTS,
+) -> int:
+    """Search training, architecture and distillation together, for several metrics with thresholds.
+
+    Parameters
+    ----------
+    recipe_file
+        TOML file, as --recipe; of a search that began, --out alone will do.
+    teacher
+        Folder or Hub id of the encoder, fine-tuned or not.
+    trials
+        How many, those of earlier calls included; more than before continue the same search.
+    workers
+        Trials at the same time.
+    ray
+        Address of a Ray cluster on which they run, or local.
+    budget
+        No trial begins after so much wall-clock time, such as 2h.
+    set_threshold
+        NAME=VALUE from now on, none to clear; may be repeated. Of a search that runs or is done, its front follows.
+    seed
+        Seed of everything that is random.
+    """
+    run = run if recipe_file is None else dataclasses.replace(run, recipe=recipe_file)
+    values = {"teacher": teacher, "trials": trials, "workers": workers, "ray": ray, "budget": budget, "seed": seed}
+    return run_command("search", {**values, "set_threshold": set_threshold or None}, run, data)
+
+
+@app.command
 def prepare(
     *,
     input: Annotated[tuple[str, ...], Parameter(negative=())] = (),

@@ -43,11 +43,11 @@ def run_command(stage: str, values: Mapping[str, Any], run: RunFlags, data: Data
 
     def work() -> None:
         from subarch.api import configured
-        from subarch.recipe import parse_settings, read_recipe
+        from subarch.recipe import asked_before, parse_settings, read_recipe
         from subarch.running.interrupts import saving_on_interrupt
         from subarch.terminal import ProgressDisplay
 
-        section = read_recipe(run.recipe, stage) if run.recipe else {}
+        section = read_recipe(run.recipe, stage) if run.recipe else asked_before(run.out, stage)
         work_of_stage = configured(stage, section, parse_settings(run.settings), given)
         surroundings = {"started": STARTED} if stage == "compress" else {}
         if int(os.environ.get("RANK", "0")):

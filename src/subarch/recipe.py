@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from subarch.errors import ConfigError, UserError, did_you_mean
+from subarch.storage import read_json
 
 Config = TypeVar("Config")
 
@@ -34,6 +36,19 @@ def read_recipe(path: Path, stage: str) -> dict[str, Any]:
     if not isinstance(section, dict):
         raise ConfigError(f"{path} has no section [{stage}]", f"sections found: {', '.join(recipe) or 'none'}")
     return section
+
+
+def asked_before(out: Path | None, stage: str) -> dict[str, Any]:
+    """The settings of a run that began in a folder, where its stage keeps them there: the folder's name then says all.
+
+    Returns:
+        As a section of a recipe; nothing for any other folder.
+    """
+    file = None if out is None else out / "run.json"
+    if file is None or not file.is_file():
+        return {}
+    run = read_json(file)
+    return dict(run.get("asked", {})) if run.get("stage") == stage else {}
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -115,7 +130,8 @@ def _gather_data(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _section_type(hint: Any) -> Any:
     """The dataclass of a section that may be absent (`Section | None`), else the hint itself."""
-    return next((part for part in typing.get_args(hint) if dataclasses.is_dataclass(part)), hint)
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else ()
+    return next((part for part in parts if dataclasses.is_dataclass(part)), hint)
 
 
 def _over_defaults(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:

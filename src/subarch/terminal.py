@@ -65,6 +65,17 @@ class ProgressDisplay:
     def _on_candidate(self, event: dict[str, Any]) -> None:
         self._update("search", event["done"] / self._candidates, f"{event['done']} of {self._candidates} candidates")
 
+    def _on_trials(self, event: dict[str, Any]) -> None:
+        best = ", ".join(f"{name} {value:.4g}" for name, value in event["best"].items())
+        front = f"front of {event['front']}: {best}" if best else "nothing meets the thresholds yet"
+        left = event["seconds_left"]
+        time_left = "" if left is None else f", {left / 60:.0f} min left"
+        detail = f"{event['done']} of {event['total']} trials, {front}{time_left}"
+        self._update("search", event["done"] / max(1, event["total"]), detail)
+
+    def _on_confirmed(self, event: dict[str, Any]) -> None:
+        self._say(f"confirmed trial {event['number']}, {event['waiting']} more to confirm")
+
     def _on_bytes(self, event: dict[str, Any]) -> None:
         done, total, left = event["done_bytes"], event["total_bytes"], event["seconds_left"]
         share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"

@@ -1,6 +1,12 @@
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+)
 
 from subarch.arch.architecture import Architecture
 
@@ -9,6 +15,7 @@ CLASSES = {
     "pooler": AutoModel,
     "sequence-classification": AutoModelForSequenceClassification,
     "masked-lm": AutoModelForMaskedLM,
+    "span": AutoModelForQuestionAnswering,
 }
 TOKEN_TYPES = {"bert": 2, "roberta": 1, "electra": 2}
 SPECIAL_IDS = {f"{name}_token_id": 0 for name in ("pad", "bos", "eos", "cls", "sep")}

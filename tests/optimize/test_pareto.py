@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from subarch.optimize.pareto import pareto_front
 
 # few distinct values, so that ties and equal points occur
-POINTS = st.lists(st.tuples(*[st.integers(0, 4)] * 3), max_size=14)
+POINTS = st.integers(1, 4).flatmap(lambda count: st.lists(st.tuples(*[st.integers(0, 4)] * count), max_size=14))
 
 
 def dominates(one, other):
@@ -38,6 +38,12 @@ def test_an_unknown_objective_is_never_on_the_front_and_hides_nobody():
     assert pareto_front([(math.nan,)]) == []
 
 
-@pytest.mark.parametrize("points", [[], [(3.0, math.inf)]])
+def test_zeros_of_either_sign_are_equal():
+    points = [(0.0, 1.0), (-0.0, 1.0), (1.0, -0.0), (1.0, 0.0)]
+    assert pareto_front(points) == pareto_front([(*point, 0.0) for point in points]) == [0, 1, 2, 3]
+    assert pareto_front([(-0.0,), (0.0,)]) == [0, 1]
+
+
+@pytest.mark.parametrize("points", [[], [(3.0, math.inf)], [(1.0, math.inf), (2.0, 0.0)]])
 def test_none_and_one(points):
     assert pareto_front(points) == list(range(len(points)))

@@ -59,7 +59,7 @@ NAMES = {"teacher", "student", "onnx", "onnx-int8", "majority", "tfidf"}
 @pytest.fixture(autouse=True)
 def light(monkeypatch):
     """Without Plotly's five megabytes, which take long to parse."""
-    monkeypatch.setattr("subarch.report.html.get_plotlyjs", lambda: "")
+    monkeypatch.setattr("subarch.report.document.get_plotlyjs", lambda: "")
 
 
 @pytest.fixture

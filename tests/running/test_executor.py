@@ -1,11 +1,14 @@
 import pytest
 
-from contracts.executor_contract import ExecutorContract
+from contracts.executor_contract import ExecutorContract, report
+from subarch.errors import InterruptedRun
 from subarch.running.executor import Executor, InProcessExecutor, Outcome
 
 
 class TestInProcessExecutor(ExecutorContract):
-    def make(self):
+    workers_die = False
+
+    def make(self, workers=2):
         return InProcessExecutor()
 
 
@@ -20,6 +23,14 @@ def test_next_item_may_depend_on_the_last_outcome():
     for outcome in outcomes:
         values.append(outcome.result())
     assert values == [2, 4, 8, 16]
+
+
+def test_the_driver_may_stop_everything_from_within_an_event():
+    def stop(item, event):
+        raise InterruptedRun("enough")
+
+    with pytest.raises(InterruptedRun):
+        list(InProcessExecutor().map(report, [1, 2], on_event=stop))
 
 
 def test_none_is_a_value():

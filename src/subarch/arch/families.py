@@ -110,6 +110,10 @@ _LINEAR_CLASSIFIER: tuple[tuple[str, Axes], ...] = (
     (r"classifier\.weight", (None, "hidden")),
     (r"classifier\.bias", (None,)),
 )
+_SPAN_HEAD: tuple[tuple[str, Axes], ...] = (
+    (r"qa_outputs\.weight", (None, "hidden")),
+    (r"qa_outputs\.bias", (None,)),
+)
 
 BERT = Family(
     name="bert",
@@ -121,6 +125,7 @@ BERT = Family(
         *_BERT_LAYERS,
         *_BERT_POOLER,
         *_LINEAR_CLASSIFIER,
+        *_SPAN_HEAD,
         (r"cls\.predictions\.transform\.dense\.weight", ("hidden", "hidden")),
         (r"cls\.predictions\.transform\.dense\.bias", ("hidden",)),
         (r"cls\.predictions\.transform\.LayerNorm\.(weight|bias)", ("hidden",)),
@@ -147,6 +152,7 @@ ROBERTA = Family(
         *_BERT_LAYERS,
         *_BERT_POOLER,
         *_DENSE_CLASSIFIER,
+        *_SPAN_HEAD,
         (r"lm_head\.dense\.weight", ("hidden", "hidden")),
         (r"lm_head\.dense\.bias", ("hidden",)),
         (r"lm_head\.layer_norm\.(weight|bias)", ("hidden",)),
@@ -192,6 +198,7 @@ DISTILBERT = Family(
         (r"(pre_classifier|vocab_transform)\.weight", ("hidden", "hidden")),
         (r"(pre_classifier|vocab_transform)\.bias", ("hidden",)),
         *_LINEAR_CLASSIFIER,
+        *_SPAN_HEAD,
         (r"vocab_layer_norm\.(weight|bias)", ("hidden",)),
         (r"vocab_projector\.weight", ("vocab", "hidden")),
         (r"vocab_projector\.bias", ("vocab",)),
@@ -219,6 +226,7 @@ ELECTRA = Family(
         (r"embeddings_project\.bias", ("hidden",)),
         *_BERT_LAYERS,
         *_DENSE_CLASSIFIER,
+        *_SPAN_HEAD,
         (r"generator_predictions\.dense\.weight", ("embedding", "hidden")),
         (r"generator_predictions\.dense\.bias", ("embedding",)),
         (r"generator_predictions\.LayerNorm\.(weight|bias)", ("embedding",)),

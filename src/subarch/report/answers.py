@@ -20,6 +20,7 @@ def answer(result: Mapping[str, Any]) -> str:
         "latency": _latency,
         "export": _export,
         "prepare": _prepare,
+        "search": _search,
     }.get(result["stage"], _numbers)(result)
     return "\n".join([*lines, _place(result)])
 
@@ -119,6 +120,25 @@ def _prepare(result: Mapping[str, Any]) -> list[str]:
         *(f"{name.replace('_', ' ')}: {count:,}" for name, count in left_out.items() if count),
         *metrics["notes"],
     ]
+
+
+def _search(result: Mapping[str, Any]) -> list[str]:
+    metrics = result["metrics"]
+    if "noted" in metrics:
+        return ["noted: the search that runs there follows when its next trial ends"]
+    names = [name for name, settings in result["config"]["metrics"].items() if not settings["store"]]
+    rows = [("trial", *names, "confirmed")]
+    for trial in [*metrics["front"], *([metrics["baseline"]] if metrics["baseline"] else [])]:
+        fresh = trial["confirmed"] or {}
+        shown = [f"{name} {fresh[name]['mean']:.4g} ± {fresh[name]['std']:.2g}" for name in names if name in fresh]
+        kind = " (baseline)" if trial is metrics["baseline"] else ""
+        values = (f"{trial['metrics'][name]:.5g}" if name in trial["metrics"] else "" for name in names)
+        rows.append((f"{trial['number']}{kind}", *values, ", ".join(shown)))
+    counts = f"{metrics['trials']} trials, {metrics['failed']} failed, {metrics['stopped']} stopped"
+    notes = [f"inert: {', '.join(metrics['inert'])}"] if metrics["inert"] else []
+    notes += [metrics["unmet"]] if metrics["unmet"] else []
+    notes += [f"lost, tried again by the same command: {metrics['lost']}"] if metrics["lost"] else []
+    return [*_table(rows), "", f"{counts}; hypervolume {metrics['hypervolume']:.4g}", *notes]
 
 
 def _numbers(result: Mapping[str, Any]) -> list[str]:

@@ -21,13 +21,13 @@ def render_markdown(report: content.Report) -> str:
     parts = [
         [escape(judged.sentence), *_bullets(judged.caveats)],
         [f"**{escape(content.title(report))}**", *_task(report)],
-        _section("Models", _table(tables.models_table(report)), _models_note(report)),
-        _section("Architecture", _table(tables.architectures_table(report))),
-        _section("Candidates", _candidates_note(report), _table(tables.candidates_table(report))),
-        _section("Where the time went", _table(tables.stages_table(report))),
+        _section("Models", table(tables.models_table(report)), _models_note(report)),
+        _section("Architecture", table(tables.architectures_table(report))),
+        _section("Candidates", _candidates_note(report), table(tables.candidates_table(report))),
+        _section("Where the time went", table(tables.stages_table(report))),
         _section("How to load it", _load(report)),
         _section("Notes and warnings", "\n".join(_bullets(notes(report)))),
-        _section("How to reproduce it", _command(report), _config(report), _table(tables.environment_table(report))),
+        _section("How to reproduce it", _command(report), _config(report), table(tables.environment_table(report))),
     ]
     return "\n\n".join(block for part in parts for block in part if block) + "\n"
 
@@ -36,6 +36,19 @@ def escape(text: Any) -> str:
     """User text as Markdown that shows it literally, in one line: no markup, no HTML, no table cell ends."""
     line = " ".join(str(text).split())
     return _SPECIAL.sub(r"\\\1", line).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def table(shown: tables.Table | None) -> str:
+    """The table as GitHub's Markdown; emphasised rows are bold."""
+    if shown is None:
+        return ""
+    rule = [":--" if column.align == "left" else "--:" for column in shown.columns]
+    rows = [[escape(cell.full) for cell in row.cells] for row in shown.rows]
+    for row, cells in zip(shown.rows, rows, strict=True):
+        if row.emphasis:
+            cells[0] = f"**{cells[0]}**" + (f" ({row.tag})" if row.tag else "")
+    lines = [[escape(column.heading) for column in shown.columns], rule, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def notes(report: content.Report) -> list[str]:
@@ -104,18 +117,6 @@ def _section(heading: str, *blocks: str) -> list[str]:
 
 def _bullets(lines: Iterable[str]) -> list[str]:
     return ["\n".join(f"- {escape(line)}" for line in lines)]
-
-
-def _table(table: tables.Table | None) -> str:
-    if table is None:
-        return ""
-    rule = [":--" if column.align == "left" else "--:" for column in table.columns]
-    rows = [[escape(cell.full) for cell in row.cells] for row in table.rows]
-    for row, cells in zip(table.rows, rows, strict=True):
-        if row.emphasis:
-            cells[0] = f"**{cells[0]}**" + (f" ({row.tag})" if row.tag else "")
-    lines = [[escape(column.heading) for column in table.columns], rule, *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _load(report: content.Report) -> str:

@@ -74,12 +74,12 @@ def _begin(make: Callable[[], Callable[[Any], Any]], environment: dict[str, str]
     # Ctrl-C reaches every process of the terminal; when to stop is for the first one to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(environment)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _worker = make()
 
 
-def _end_with_parent() -> None:
-    # Killed, the parent cannot tell us, and we would wait for work for ever.
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: killed, it cannot tell us, and we would wait."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

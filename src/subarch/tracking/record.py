@@ -63,6 +63,7 @@ class Record:
         config: Mapping[str, Any],
         parent: str | None = None,
         run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Run:
         """Start a run, or continue one.
 
@@ -73,22 +74,24 @@ class Record:
             parent: The run under which this one is shown.
             run_id: A run that was interrupted: it goes on as RUNNING, without its old error. A new run takes
                 its place if the record no longer has it.
+            tags: A new run has them from its first moment on: no kill leaves it without.
 
         Raises:
             StorageError: The database cannot be written.
         """
         run = None if run_id is None else self._continue(run_id)
         if run is None:
-            tags = {
+            given = {
+                **(tags or {}),
                 _STAGE_TAG: stage,
                 "subarch.version": version("subarch"),
                 "mlflow.source.name": f"subarch {stage}",
                 "mlflow.source.type": "LOCAL",
             }
             if parent is not None:
-                tags[_PARENT_TAG] = parent
+                given[_PARENT_TAG] = parent
             with explained(self.uri):
-                info = self._client.create_run(self._experiment_id, tags=tags, run_name=name).info
+                info = self._client.create_run(self._experiment_id, tags=given, run_name=name).info
             run = Run(self._client, info.run_id, self.uri)
         run.params(config)
         return run
@@ -166,6 +169,7 @@ class NullRecord(Record):
         config: Mapping[str, Any],
         parent: str | None = None,
         run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Run:
         """A run that nobody records."""
         return NullRun()

@@ -20,14 +20,8 @@ from torch import Tensor, nn
 from subarch.errors import BudgetError, ConfigError, DataError, DivergedError, InterruptedRun
 from subarch.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from subarch.training.losses import Batch, Loss, require_finite
-from subarch.training.precision import (
-    MasterWeights,
-    OptimizerName,
-    Precision,
-    autocast,
-    cast_weights,
-    resolve_precision,
-)
+from subarch.training.optimizers import Adam, OptimizerName
+from subarch.training.precision import MasterWeights, Precision, autocast, cast_weights, resolve_precision
 from subarch.training.processes import process_state
 from subarch.training.schedules import Schedule, rate
 
@@ -54,6 +48,10 @@ class LoopConfig:
     optimizer: OptimizerName = "adamw"
     """AdamW, or plain SGD."""
     weight_decay: float = 0.01
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    adam_epsilon: float = 1e-8
+    """With the two above, AdamW's; SGD has none of them."""
     warmup: float = 0.1
     """Share of the progress spent on the linear warm-up."""
     schedule: Schedule = "linear"
@@ -86,6 +84,12 @@ class LoopConfig:
             raise ConfigError(f"divergence is {self.divergence}, expected more than 1 times the lowest loss")
         if self.max_steps is not None and self.max_steps < 1:
             raise ConfigError(f"max_steps is {self.max_steps}, expected at least 1")
+        self.adam  # noqa: B018  (checks its values)
+
+    @property
+    def adam(self) -> Adam:
+        """AdamW's own settings."""
+        return Adam(beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.adam_epsilon)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +205,7 @@ class _Run:
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
             optimizer=config.optimizer,
+            adam=config.adam,
         )
         self.masters.load_weights(fp32_weights)
         # Parts are summed up before the processes share their gradients, which `_share_gradients` does.

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from subarch.errors import DivergedError
+from subarch.training.optimizers import Adam, OptimizerName, make_optimizer
 
 Precision = Literal["auto", "fp32", "bf16"]
-OptimizerName = Literal["adamw", "sgd"]
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -81,7 +81,13 @@ class MasterWeights:
     """
 
     def __init__(
-        self, model: nn.Module, *, learning_rate: float, weight_decay: float, optimizer: OptimizerName = "adamw"
+        self,
+        model: nn.Module,
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        optimizer: OptimizerName = "adamw",
+        adam: Adam = Adam(),  # noqa: B008  (a frozen value)
     ) -> None:
         self.names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.working = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -90,11 +96,7 @@ class MasterWeights:
         decayed = [p for p in self.masters if p.ndim > 1]
         spared = [p for p in self.masters if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
-        self.optimizer: torch.optim.Optimizer = (
-            torch.optim.SGD(groups, lr=learning_rate)
-            if optimizer == "sgd"
-            else torch.optim.AdamW(groups, lr=learning_rate, fused=True)
-        )
+        self.optimizer = make_optimizer(optimizer, groups, learning_rate, adam)
 
     def step(self, learning_rate: float, clip_norm: float) -> None:
         """Clip the gradients' global norm, update the masters, copy them back and clear the gradients.

@@ -29,4 +29,5 @@
     plots.forEach((plot) => draw(plot, "light"));
   });
   addEventListener("afterprint", drawAll);
+  addEventListener("figure-changed", (event) => plots.filter((plot) => plot.text === event.detail).forEach((plot) => { plot.drawn = ""; draw(plot, scheme()); }));
 })();

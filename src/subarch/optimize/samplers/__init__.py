@@ -1,0 +1,1 @@
+"""Samplers: which configuration to try next."""

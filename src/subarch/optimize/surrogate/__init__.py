@@ -1,0 +1,1 @@
+"""Surrogates: what the trials so far say about a configuration that was not tried."""

@@ -1,0 +1,191 @@
+"""The task's data as students see them: one view a vocabulary, tokenised once and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from safetensors.numpy import load_file, save_file
+
+from subarch.arch.pretrained import quiet_transformers
+from subarch.arch.vocabulary import cut_tokenizer_files, keep_tokens
+from subarch.stages.inputs import ModelFolder
+from subarch.stages.span import windows_of
+from subarch.storage import read_json, replacing_folder
+from subarch.tasks.base import Array, Examples, Task, TaskData
+from subarch.tasks.encode import Encoded
+from subarch.tasks.windows import Windows
+from subarch.training.classifier import EncodedData
+
+CURVE_EXAMPLES = 2000
+"""Validation rows, a fixed sample, that are scored while a student is trained; all of them score it in the end."""
+DATA = "data.safetensors"
+_FIELDS = ("input_ids", "offsets", "token_type_ids", "labels")
+_PLACES = ("example", "starts", "ends")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some examples, tokenised."""
+
+    data: EncodedData
+    windows: Windows | None
+    """Of spans: whose `encoded` are the data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What students with one vocabulary see."""
+
+    model: ModelFolder
+    """The folder of their tokenizer."""
+    kept: tuple[int, ...] | None
+    """The teacher's id of each of their tokens; None where they have all."""
+    train: EncodedData
+    validation: Part
+    curve: Part
+    """The sample of the validation data that is scored in between."""
+
+
+def curve_examples(data: TaskData) -> Examples:
+    """The validation rows that are scored while a student is trained."""
+    return data.validation.sample(CURVE_EXAMPLES)
+
+
+def open_view(data: TaskData, teacher: ModelFolder, length: int, folder: Path, share: float) -> View:
+    """The view of students that keep this share of the teacher's vocabulary; made where it is not there yet.
+
+    Several processes may ask for it at the same time.
+
+    Args:
+        data: The task's.
+        teacher: Whose tokenizer is cut.
+        length: Longest input in tokens.
+        folder: Of all views.
+        share: Above 0, at most 1. All tokens of the training data are kept in any case, so that students see them as
+            the teacher does.
+
+    Raises:
+        ModelError: A kind of tokenizer that cannot be cut.
+    """
+    path = folder / f"vocabulary-{min(share, 1.0)!r}"
+    if not (path / DATA).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{path.name}.lock"):
+            if not (path / DATA).exists():
+                _make(data, teacher, length, path, share)
+    return _read(path, teacher, folder)
+
+
+def tokenised(task: Task, model: ModelFolder, examples: Examples, length: int) -> Part:
+    """Examples as students with this tokenizer see them."""
+    encoded = _encode(task, model, examples, length)
+    windows = encoded if isinstance(encoded, Windows) else None
+    inner = encoded.encoded if isinstance(encoded, Windows) else encoded
+    return Part(EncodedData(encoded=inner, pad_token_id=model.pad_token_id), windows)
+
+
+def vocabulary_size(teacher: ModelFolder, folder: Path, share: float) -> int | None:
+    """Tokens of students with this share; None where their view is not made yet."""
+    if share >= 1:
+        return teacher.architecture.vocab_size
+    path = folder / f"vocabulary-{share!r}" / DATA
+    return len(load_file(path)["kept"]) if path.exists() else None
+
+
+def _make(data: TaskData, teacher: ModelFolder, length: int, path: Path, share: float) -> None:
+    whole = None if share >= 1 else open_view(data, teacher, length, path.parent, 1.0)
+    with replacing_folder(path) as temporary:
+        model = teacher
+        arrays: dict[str, Array] = {}
+        if whole is None:
+            arrays |= _arrays("train", _encode(data.task, teacher, data.train, length))
+        else:
+            arrays["kept"] = _cut(teacher, whole.train.encoded, temporary, share)
+            model = ModelFolder(temporary)
+        arrays |= _arrays("validation", _encode(data.task, model, data.validation, length))
+        sample = curve_examples(data)
+        if len(sample) < len(data.validation):
+            arrays |= _arrays("curve", _encode(data.task, model, sample, length))
+        save_file(arrays, temporary / DATA)
+
+
+def _cut(teacher: ModelFolder, train: Encoded, folder: Path, share: float) -> Array:
+    """Write the cut tokenizer to a folder; returns the ids that it keeps."""
+    teacher.tokenizer.backend_tokenizer.no_truncation()  # which encoding leaves in it
+    with quiet_transformers():
+        teacher.tokenizer.save_pretrained(folder)
+    # The tokenizer's class is found through a config.json.
+    (folder / "config.json").write_bytes((teacher.path / "config.json").read_bytes())
+    ids, occurrences = np.unique(train.input_ids, return_counts=True)
+    counts = dict(zip(ids.tolist(), occurrences.tolist(), strict=True))
+    kept = kept_tokens(read_json(folder / "tokenizer.json"), counts, round(share * teacher.architecture.vocab_size))
+    cut_tokenizer_files(folder, kept)
+    return np.asarray(kept, dtype=np.int64)
+
+
+def kept_tokens(tokenizer_json: Mapping[str, object], counts: Mapping[int, int], size: int) -> list[int]:
+    """The tokens to keep, ascending: about `size`, and in any case all that are counted."""
+    size = max(size, len(counts))
+    kept = keep_tokens(tokenizer_json, counts, size)
+    while lost := counts.keys() - set(kept):
+        # What is always kept came first: room is made for the rest.
+        size = max(size, len(kept)) + len(lost)
+        kept = keep_tokens(tokenizer_json, counts, size)
+    return kept
+
+
+def _encode(task: Task, model: ModelFolder, examples: Examples, length: int) -> Encoded | Windows:
+    if task.kind == "span":
+        return windows_of(model, examples, length)
+    return model.encode(examples, length).encoded
+
+
+def _arrays(name: str, part: Encoded | Windows) -> dict[str, Array]:
+    encoded = part.encoded if isinstance(part, Windows) else part
+    arrays = {f"{name}/{field}": getattr(encoded, field) for field in _FIELDS if getattr(encoded, field) is not None}
+    # Where the tokens of the training data stand is never asked.
+    if isinstance(part, Windows) and name != "train":
+        arrays |= {f"{name}/{field}": getattr(part, field) for field in _PLACES}
+        arrays[f"{name}/cls_index"] = np.asarray([part.cls_index])
+    return {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, teacher: ModelFolder, folder: Path) -> View:
+    arrays = load_file(path / DATA)
+    if "kept" not in arrays:
+        model, kept = teacher, None
+        train = _encoded(arrays, "train")
+    else:
+        model, kept = ModelFolder(path), tuple(arrays["kept"].tolist())
+        whole = _read(folder / f"vocabulary-{1.0!r}", teacher, folder).train.encoded
+        new_ids = np.zeros(teacher.architecture.vocab_size, dtype=whole.input_ids.dtype)
+        new_ids[arrays["kept"]] = np.arange(len(arrays["kept"]))
+        train = replace(whole, input_ids=new_ids[whole.input_ids])
+    pad = model.pad_token_id
+    validation = _part(arrays, "validation", pad)
+    return View(
+        model=model,
+        kept=kept,
+        train=EncodedData(encoded=train, pad_token_id=pad),
+        validation=validation,
+        curve=_part(arrays, "curve", pad) if "curve/offsets" in arrays else validation,
+    )
+
+
+def _encoded(arrays: Mapping[str, Array], name: str) -> Encoded:
+    return Encoded(**{field: arrays.get(f"{name}/{field}") for field in _FIELDS})  # type: ignore[arg-type]
+
+
+def _part(arrays: Mapping[str, Array], name: str, pad: int) -> Part:
+    encoded = _encoded(arrays, name)
+    windows = None
+    if f"{name}/cls_index" in arrays:
+        example, starts, ends = (arrays[f"{name}/{field}"] for field in _PLACES)
+        windows = Windows(encoded, example, starts, ends, int(arrays[f"{name}/cls_index"][0]))
+    return Part(EncodedData(encoded=encoded, pad_token_id=pad), windows)

@@ -1,0 +1,140 @@
+"""Which of the teacher's parts its task needs, and which of its layers can be spared: measured once for all trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from subarch.stages.trials.student import Donor
+from subarch.stages.trials.views import View
+from subarch.storage import read_json, replacing_file, write_json
+from subarch.tasks.base import Array, Task
+from subarch.training.classifier import EncodedData, distillation_loss_for, loss_for, training_batches
+from subarch.training.importance import Importance, measure_importance
+from subarch.training.inherit import rank_layers
+from subarch.training.loop import INPUTS
+from subarch.training.losses import Batch, Loss
+from subarch.training.precision import cast_weights, resolve_precision
+from subarch.training.span import SpanModel, span_distillation_loss, span_loss
+
+PARTS = "importance.safetensors"
+ORDER = "layers.json"
+CALIBRATION_TOKENS = 4096
+"""Tokens of the training data from which importance and the order of the layers are measured; ours."""
+CALIBRATION_BATCH = 8
+_SCORES = ("hidden", "embedding", "attention", "intermediate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a search needs to know of its teacher."""
+
+    seed: int
+    """Of the order of the training data, whose first rows are looked at."""
+    order: bool
+    """Whether layers are chosen by importance."""
+    moments: bool
+    """Whether feed-forward neurons may go: only then are their second moments kept, which are as large as a model."""
+
+
+class _Readable(nn.Module):
+    """A teacher of any kind, as `measure_importance` takes it: what it does not read is left out of its inputs, its
+    outputs are `logits`, and its parameters have their own names."""
+
+    def __init__(self, model: Any, *, spans: bool) -> None:
+        super().__init__()
+        self.model, self.reading = model, SpanModel(model) if spans else model
+
+    def forward(self, **inputs: Tensor) -> Any:
+        return self.reading(**{name: inputs[name] for name in INPUTS if name in inputs})
+
+    def named_parameters(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.model.named_parameters(*args, **options)  # type: ignore[no-any-return]
+
+    def get_submodule(self, target: str) -> nn.Module:
+        return self.model.get_submodule(target)  # type: ignore[no-any-return]
+
+
+def weigh(donor: Donor, view: View, groups: Array | None, folder: Path, wanted: Wanted) -> None:
+    """Measure the importance of the teacher's parts, and the order in which its layers can be spared.
+
+    Args:
+        donor: The teacher, in fp32.
+        view: The data as it sees them.
+        groups: Of the training rows, where they are answers to choose from.
+        folder: Where the files go; what is there already is not measured again.
+        wanted: What is measured.
+    """
+    if (folder / PARTS).exists() and ((folder / ORDER).exists() or not wanted.order):
+        return
+    batches = list(_calibration(view.train, groups, wanted.seed))
+    task_loss, imitation = _losses(donor.task, view.train)
+    readable = _Readable(donor.model, spans=donor.task.kind == "span")
+    importance = measure_importance(readable, donor.teacher.architecture, batches, task_loss)
+    if wanted.order:
+        write_json(folder / ORDER, _order(replace(donor, importance=importance), batches, imitation))
+    tensors = {name: torch.from_numpy(getattr(importance, name)) for name in _SCORES}
+    moments = {f"moments/{layer}": moment for layer, moment in enumerate(importance.moments) if wanted.moments}
+    with replacing_file(folder / PARTS) as temporary:
+        save_file({**tensors, **moments}, temporary)
+
+
+def read_importance(folder: Path) -> tuple[Importance | None, tuple[int, ...] | None]:
+    """What `weigh` found: importance, and the teacher's layers, the most dispensable first; None for what it did not
+    measure."""
+    order = tuple(read_json(folder / ORDER)) if (folder / ORDER).exists() else None
+    return _parts(folder / PARTS), order
+
+
+def _parts(path: Path) -> Importance | None:
+    if not path.exists():
+        return None
+    tensors = load_file(path)
+    moments = [tensors[f"moments/{layer}"] for layer in range(len(tensors) - len(_SCORES))]
+    return Importance(**{name: tensors[name].numpy() for name in _SCORES}, moments=tuple(moments))
+
+
+def _calibration(train: EncodedData, groups: Array | None, seed: int) -> Iterator[Batch]:
+    total = 0
+    for make in training_batches(train, batch_size=CALIBRATION_BATCH, seed=seed, groups=groups).epoch(0):
+        batch = make()
+        total += int(batch["attention_mask"].sum())
+        yield batch
+        if total >= CALIBRATION_TOKENS:
+            return
+
+
+def _losses(task: Task, train: EncodedData) -> tuple[Loss, Loss]:
+    """The task's loss, and the divergence from `teacher_logits`."""
+    if task.kind == "span":
+        return span_loss, span_distillation_loss(weight=1.0, temperature=1.0, hidden_weight=0.0)
+    labels = train.encoded.labels
+    assert labels is not None
+    return loss_for(task, labels), distillation_loss_for(task, labels)
+
+
+@torch.no_grad()
+def _order(donor: Donor, batches: list[Batch], imitation: Loss) -> list[int]:
+    """The teacher's layers, the most dispensable first, by how far the teacher without them is from the whole."""
+    spans = donor.task.kind == "span"
+
+    def logits_of(model: nn.Module, batch: Batch) -> Tensor:
+        logits: Tensor = _Readable(model.eval(), spans=spans)(**batch).logits
+        return logits.float()
+
+    known: list[Mapping[str, Tensor]] = [
+        {**batch, "teacher_logits": logits_of(donor.model, batch)} for batch in batches
+    ]
+
+    def error_of(layers: tuple[int, ...]) -> float:
+        heir = cast_weights(donor.keeping(layers), resolve_precision("auto", torch.device("cpu")))
+        return float(np.mean([float(imitation(logits_of(heir, batch), batch)) for batch in known]))
+
+    return rank_layers(donor.teacher.architecture, error_of)

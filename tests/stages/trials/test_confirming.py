@@ -1,0 +1,104 @@
+import statistics
+
+import pytest
+
+from stages.trials import cheap
+from subarch.errors import DivergedError, InterruptedRun
+from subarch.optimize.trials import Trial
+from subarch.stages.trials.confirming import Confirmation, spread_over
+from subarch.stages.trials.ledger import Ledger
+from subarch.tracking.record import NullRecord
+
+BASELINE = {"x": 0.9, "size": 20}
+
+
+def noisy(task, tell):
+    found = cheap.trial(task, tell)
+    return {"metrics": {**found["metrics"], "score": found["metrics"]["score"] + task.seed % 7 / 100}}
+
+
+def diverging(task, tell):
+    if task.seed % 2:
+        raise DivergedError("the loss is nan")
+    return noisy(task, tell)
+
+
+@pytest.fixture
+def driver():
+    _, driver = cheap.opened(NullRecord(), baseline=BASELINE, trials=8)
+    driver.run(cheap.trying(noisy))
+    return driver
+
+
+def confirmation(driver, record=None, run_id=None, members=2, seeds=3):
+    ledger = Ledger(record or NullRecord(), run_id, "confirmation")
+    return Confirmation(driver=driver, ledger=ledger, members=members, seeds=seeds)
+
+
+def test_members_are_spread_over_the_front():
+    front = [Trial(number=n, params={}, state="finished", metrics={"cost": float(10 - n)}) for n in range(6)]
+    assert spread_over(front, 9, "cost") == [0, 1, 2, 3, 4, 5]
+    assert spread_over(front, 3, "cost") == [0, 3, 5]
+    assert spread_over(front, 2, "cost") == [0, 5] and spread_over(front, 1, "cost") == [5]
+    assert spread_over([], 3, "cost") == []
+
+
+def test_the_front_and_the_baseline_get_new_seeds(driver):
+    work = confirmation(driver)
+    front = {trial.number for trial in driver.study.front()}
+    assert 0 in work.numbers and set(work.numbers) - {0} <= front and work.waiting == work.numbers
+    entries = list(work.run(cheap.trying(noisy)))
+    assert len(entries) == 3 * len(work.numbers) and work.waiting == []
+    seeds = [entry.seed for entry in entries]
+    assert len(set(seeds)) == len(seeds) and not set(seeds) & {entry.seed for entry in driver.entries.values()}
+    spread = work.results()[0]["score"]
+    scores = [entry.ending.metrics["score"] for entry in entries if entry.number == 0]
+    assert spread == {"mean": statistics.fmean(scores), "std": statistics.stdev(scores), "count": 3}
+    assert work.results()[0]["cost"]["std"] == 0.0
+
+
+def test_no_members_no_work(driver):
+    work = confirmation(driver, members=0)
+    assert work.numbers == [] and list(work.run(cheap.trying(noisy))) == [] and work.results() == {}
+
+
+def test_one_seed_has_no_spread(driver):
+    work = confirmation(driver, seeds=1)
+    list(work.run(cheap.trying(noisy)))
+    assert work.results()[0]["score"]["std"] == 0.0 and work.results()[0]["score"]["count"] == 1
+
+
+def test_a_confirmation_goes_on_where_it_was_stopped(driver, record):
+    run = record.start("search", name="confirmed", config={})
+    work = confirmation(driver, record, run.run_id)
+    asked = []
+
+    def stop():
+        return len(asked) == 2
+
+    with pytest.raises(InterruptedRun):
+        for entry in work.run(cheap.trying(noisy, stop_requested=stop)):
+            asked.append(entry.key)
+    again = confirmation(driver, record, run.run_id)
+    assert again.waiting
+    rest = [entry.key for entry in again.run(cheap.trying(noisy))]
+    assert not set(rest) & set(asked) and len(rest) + len(asked) == 3 * len(again.numbers)
+    whole = confirmation(driver)
+    list(whole.run(cheap.trying(noisy)))
+    assert again.results() == whole.results()
+    assert confirmation(driver, record, run.run_id).results() == whole.results()
+
+
+def test_one_that_diverges_has_ended_and_is_not_counted(driver):
+    work = confirmation(driver, seeds=4)
+    endings = [entry.ending.state for entry in work.run(cheap.trying(diverging))]
+    assert set(endings) == {"finished", "failed"} and work.waiting == []
+    assert sum(found["score"]["count"] for found in work.results().values()) == endings.count("finished")
+
+
+def test_what_left_the_front_keeps_its_confirmation(driver):
+    work = confirmation(driver)
+    list(work.run(cheap.trying(noisy)))
+    before = work.results()
+    driver.study.set_threshold("score", 2.0)
+    assert work.numbers == [0] and work.results() == before

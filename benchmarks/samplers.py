@@ -8,9 +8,9 @@ Hypervolume is of the trials that ended so far, noise-free, over the thresholds 
 shown as a share of the best that any sampler reached there in any run. With --pending 8, eight trials are in flight,
 and the oldest one is told next. Ranks are taken per problem and seed among those that can take the problem. A sampler
 that is not installed is left out, one that raises keeps what it had. Each run is kept in a file of its own: an
-interrupted benchmark goes on, one with more seeds or samplers adds to it; who changes a sampler deletes its files in
-`runs` first. Seconds are those of asking and telling, by
-the clock and by the processor (on a busy machine the second is the one to believe); set OMP_NUM_THREADS=1.
+interrupted benchmark goes on, one with more seeds or samplers adds to it; after changing a sampler, delete its files
+in `runs`. Seconds are those of asking and telling, by the clock and by the processor (on a busy machine the second is
+the one to believe); set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations

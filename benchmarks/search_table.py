@@ -46,7 +46,7 @@ PARAMETERS = {
     "student.intermediate_size": {"choices": [192, 384, 768, 1152, 1536]},
     "student.layers": {"choices": ["important", "first", "last", "spread"]},
     "student.vocabulary": {"choices": [0.25, 0.5, 1.0]},
-    "loop.learning_rate": {"low": 1e-5, "high": 3e-2, "log": True},
+    "loop.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
     "loop.batch_size": {"choices": [8, 16, 32]},
     "distillation.weight": {"low": 0.0, "high": 1.0},
     "distillation.temperature": {"low": 1.0, "high": 8.0},
@@ -110,7 +110,7 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "sampler": "quasi-random",
         "parameters": PARAMETERS,
         "metrics": METRICS,
-        "loop": {"max_steps": arguments.steps, "evaluations": 2, "divergence": 1.5},
+        "loop": {"max_steps": arguments.steps, "evaluations": 2, "divergence": 1.2},
         "finetune": {"learning_rate": 1e-4, "batch_size": 16, "max_steps": 10 * arguments.steps, "evaluations": 4},
         "confirm": {"members": 0},
     }

@@ -27,7 +27,7 @@ from subarch.optimize.trials import Trial
 _POOL = 2048
 _POOL_START = 1 << 20
 """The pool is a part of the Sobol sequence that no suggestion of the start comes from."""
-_FEWEST, _MOST = 8, 16
+_FEWEST, _MOST = 8, 12
 _CENTRES = 24
 _BOLD, _BOLD_EVERY = 2.0, 4
 """Every fourth suggestion doubles the models' deviations: a hedge against models that are too sure, which costs little
@@ -40,8 +40,8 @@ class BayesianSampler:
 
     Args:
         seed: Of the quasi-random start: the study's seed, for a start that differs from study to study.
-        initial: Trials before the models lead, whatever became of them; by default twice the parameters and two, within
-            8 and 16, and no more than a quarter of a table's rows.
+        initial: Trials before the models lead, whatever became of them; by default one more than the parameters,
+            within 8 and 12, and no more than a quarter of a table's rows.
 
     Raises:
         ConfigError: `initial` is below 1.
@@ -83,7 +83,7 @@ class BayesianSampler:
     def _initial(self, problem: Problem) -> int:
         if self.initial is not None:
             return self.initial
-        count = min(max(_FEWEST, 2 * (len(problem.domain.parameters) + 1)), _MOST)
+        count = min(max(_FEWEST, len(problem.domain.parameters) + 1), _MOST)
         return min(count, max(1, len(problem.domain.rows) // 4)) if isinstance(problem.domain, Table) else count
 
     def _score(self, problem: Problem, trials: Sequence[Trial], rng: np.random.Generator) -> Score:

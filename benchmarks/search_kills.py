@@ -1,11 +1,11 @@
-"""Does a search survive any kill? Random `kill -9` of driver and workers, a truncated store, a full disk.
+"""Does a search survive any kill? Random `kill -9` of driver, workers and Ray head, a truncated store, a full disk.
 
-Searches of cheap trials run in a process of their own, through the same driver, ledger and executors as `subarch
-search`. They are killed at random moments and continued until all trials have ended. Counted are trials that were
-acknowledged and are gone, trials that count twice, runs that are left running, calls that stall; and the suggestions of
-every sequential search are compared with those of one that nobody killed.
+Searches of cheap trials run in a process of their own (`search_kills_driver.py`), through the same driver, ledger and
+executors as `subarch search`. They are killed at random moments and continued until all trials have ended. Counted are
+trials that were acknowledged and are gone, trials that count twice, runs that are left running, calls that stall; and
+the suggestions of every sequential search are compared with those of one that nobody killed.
 
-    python benchmarks/search_kills.py --kills 200 --json out/search_kills.json
+    python benchmarks/search_kills.py --kills 200 --ray-head 10 --json out/search_kills.json
 """
 
 from __future__ import annotations
@@ -28,91 +28,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from subarch.command import guarded
-from subarch.optimize.domain import Choice, Domain, Float, Int
-from subarch.optimize.metrics import Metric
-from subarch.optimize.problem import Problem
-from subarch.optimize.samplers.registry import make_sampler
-from subarch.running.executor import InProcessExecutor
-from subarch.running.process_executor import ProcessExecutor
-from subarch.stages.output import claim
-from subarch.stages.session import Session
-from subarch.stages.trials.attempts import Trying
-from subarch.stages.trials.driver import Driver, Plan
-from subarch.stages.trials.ledger import OUTCOME_TAG, TRIAL_TAG, Entry, Ledger
+from subarch.stages.trials.ledger import OUTCOME_TAG, TRIAL_TAG
 from subarch.tracking.record import Record
 
 SEED = 5
 STALL = 120.0
 """Seconds without a sign of life after which a call counts as stalled."""
-TRIAL_SECONDS = 0.01
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a cheap trial needs."""
-
-    params: dict[str, Any]
-
-
-def task_of(entry: Entry) -> Task:
-    """The task of an entry."""
-    return Task(dict(entry.params))
-
-
-def cheap_trial(task: Task, tell: Any) -> dict[str, Any]:
-    """A trade-off of two metrics that takes milliseconds; some configurations fail."""
-    x, size, kind = task.params["x"], int(task.params["size"]), task.params["kind"]
-    time.sleep(TRIAL_SECONDS)
-    tell({"event": "evaluation", "step": 1, "progress": 0.5, "score": x})
-    if kind == "b" and x > 0.9:
-        raise RuntimeError("out of memory")
-    score = 1 - (x - 0.3) ** 2 - 0.5 / size - (0.05 if kind == "c" else 0.0)
-    return {"metrics": {"score": score, "cost": float(size)}, "errors": {"score": 0.01}}
-
-
-def problem() -> Problem:
-    """Mixed parameters, a threshold, a failing region."""
-    domain = Domain(
-        parameters={
-            "x": Float(low=0.0, high=1.0),
-            "size": Int(low=1, high=30),
-            "kind": Choice(values=("a", "b", "c")),
-        }
-    )
-    return Problem(
-        domain=domain, metrics=(Metric(name="score", threshold=0.6), Metric(name="cost", direction="minimize"))
-    )
-
-
-def run_child(folder: Path, trials: int, workers: int, sampler: str, seed: int) -> int:
-    """One call of a search, as the command makes it; says "ready", and each trial that it acknowledges."""
-
-    def work() -> None:
-        session = Session(record=Record.open(f"sqlite:///{folder}/record.db"))
-        with (
-            claim(folder / "out", "search", {"seed": seed}) as claimed,
-            session.recorded(claimed, "cheap") as run,
-            (folder / "acknowledged").open("a", encoding="utf-8") as log,
-        ):
-            ledger = Ledger(session.record, run.run_id)
-            driver = Driver(
-                Plan(problem=problem(), sampler=make_sampler(sampler, seed), trials=trials, seed=seed), ledger
-            )
-            executor = InProcessExecutor() if workers == 1 else ProcessExecutor(workers, threads_per_worker=1)
-            trying = Trying(executor=executor, function=cheap_trial, task_of=task_of, attempts=20)
-            print("ready", flush=True)
-
-            def told(driver: Driver, entry: Entry, value: Any) -> None:
-                metrics = {} if entry.ending is None else dict(entry.ending.metrics)
-                log.write(json.dumps({"number": entry.number, "metrics": metrics}) + "\n")
-                log.flush()
-                os.fsync(log.fileno())
-                print("told", entry.number, flush=True)
-
-            driver.run(trying, told)
-
-    return guarded(work)
+DRIVER = "from search_kills_driver import main; main()"
+"""A command, not a file, which every worker process would import anew."""
+VICTIMS = {"worker": ("spawn_main", "ray::"), "head": ("gcs_server",), "raylet": ("raylet/raylet",)}
+"""Which processes below the driver are meant: what their command lines hold."""
 
 
 @dataclass
@@ -137,18 +62,19 @@ class Search:
     """A search in a folder, started and killed from outside."""
 
     folder: Path
-    trials: int
-    workers: int
-    sampler: str
-    seed: int
+    where: str
+    """process, workers or ray."""
+    given: argparse.Namespace
     tally: Tally
     rng: random.Random
 
     def start(self, limit: int | None = None) -> subprocess.Popen[str]:
         """Begin a call; with `limit`, no file may grow beyond so many bytes."""
         self.tally.calls += 1
-        words = [sys.executable, __file__, "--child", self.folder, "--trials", self.trials, "--workers", self.workers]
-        words += ["--sampler", self.sampler, "--seed", self.seed]
+        words = [sys.executable, "-c", DRIVER, "--folder", self.folder, "--where", self.where]
+        for name in ("trials", "sampler", "seed"):
+            words += [f"--{name}", getattr(self.given, name)]
+        here = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
 
         def restrict() -> None:
             if limit is not None:
@@ -159,6 +85,7 @@ class Search:
             stdout=subprocess.PIPE,
             stderr=(self.folder / "stderr").open("w"),
             text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, here))},
             preexec_fn=restrict,
         )
 
@@ -177,43 +104,50 @@ class Search:
             return None
         return process.returncode
 
-    def kill_once(self, victim: str) -> None:
-        """Begin a call and kill it, or one of its workers, at a random moment; a call that survives goes on."""
+    def kill_some(self, victim: str, left: int) -> None:
+        """Begin a call and kill it, or something below it, at a random moment; a call that survives goes on.
+
+        Workers die as often as the call gives occasion, at most so many times.
+        """
         process = self.start()
-        assert process.stdout is not None
-        told, wanted = 0, self.rng.randrange(0, max(1, self.trials // 2))
         # A third of the kills come while it starts: importing, opening the record, replaying.
-        deadline = time.monotonic() + (self.rng.uniform(0, 4) if self.rng.random() < 0.33 else math.inf)
-        os.set_blocking(process.stdout.fileno(), False)
+        early = victim == "driver" and self.rng.random() < 0.33
+        killed = 0
+        while self._wait(process, early=early) and killed < left:
+            time.sleep(self.rng.uniform(0, 0.15))
+            found = [process.pid] if victim == "driver" else below(process.pid, VICTIMS[victim])
+            if process.poll() is None and found:
+                kill(self.rng.choice(found))
+                self.tally.kills[victim] += 1
+                killed += 1
+            if victim != "worker":
+                break
+        try:
+            process.communicate(timeout=STALL)
+        except subprocess.TimeoutExpired:
+            kill(process.pid)
+            self.tally.stalled += 1
+            return
+        if victim in ("head", "raylet") and killed and process.returncode:
+            self.expect_one_line(process.returncode, f"kill of the {victim}")
+        elif victim != "driver" or not killed:
+            self.judge(process.returncode)
+
+    def _wait(self, process: subprocess.Popen[str], *, early: bool) -> bool:
+        """Wait until a random number of trials were told; False where the call ended or stalls before."""
+        assert process.stdout is not None
+        wanted = self.rng.randrange(1, max(2, self.given.trials // 3))
         began = time.monotonic()
-        while process.poll() is None and time.monotonic() < deadline and told < wanted + 1:
+        deadline = began + (self.rng.uniform(0, 4) if early else math.inf)
+        os.set_blocking(process.stdout.fileno(), False)
+        told = 0
+        while process.poll() is None and time.monotonic() < min(deadline, began + STALL) and told < wanted:
             line = process.stdout.readline()
             told += line.startswith(("told", "ready"))
             if not line:
-                time.sleep(0.001)
-            if time.monotonic() - began > STALL:
-                self.tally.stalled += 1
-                break
-        time.sleep(self.rng.uniform(0, 0.15))
-        if victim == "worker" and process.poll() is None:
-            workers = [pid for pid in children(process.pid) if "spawn_main" in command_line(pid)]
-            if workers:
-                kill(self.rng.choice(workers))
-                self.tally.kills["worker"] += 1
-                os.set_blocking(process.stdout.fileno(), True)
-                try:
-                    process.communicate(timeout=STALL)
-                except subprocess.TimeoutExpired:
-                    self.tally.stalled += 1
-                    kill(process.pid)
-                self.judge(process.returncode)
-                return
-        if process.poll() is None:
-            kill(process.pid)
-            self.tally.kills["driver"] += 1
-        else:
-            self.judge(process.returncode)
-        process.wait()
+                time.sleep(0.002)
+        os.set_blocking(process.stdout.fileno(), True)
+        return process.poll() is None and time.monotonic() < began + STALL
 
     def judge(self, code: int | None) -> None:
         """Note a call that should have ended well and did not."""
@@ -251,15 +185,27 @@ class Search:
                 self.tally.double += trial["number"] in ended
                 ended[trial["number"]] = json.loads(run["tags"][OUTCOME_TAG])["metrics"]
         self.tally.lost += sum(ended.get(number) != metrics for number, metrics in self.acknowledged().items())
-        self.tally.lost += self.trials - len(ended)
+        self.tally.lost += self.given.trials - len(ended)
         return [params[number] for number in sorted(params)]
 
 
+def below(pid: int, names: tuple[str, ...]) -> list[int]:
+    """Processes that this one started, or that those started, with one of the names in their command line."""
+    found = []
+    for child in children(pid):
+        if any(name in command_line(child) for name in names):
+            found.append(child)
+        found += below(child, names)
+    return found
+
+
 def children(pid: int) -> list[int]:
-    """Processes that this one started."""
-    with suppress(OSError):
-        return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
+    """Processes that the threads of this one started."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, file.read_text().split())
+    return found
 
 
 def command_line(pid: int) -> str:
@@ -298,47 +244,76 @@ def main() -> None:
     """Kill, resume, count, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="of driver or worker")
+    parser.add_argument(
+        "--ray-head", type=int, default=0, help="kills of the head of a Ray cluster, every third of its raylet"
+    )
     parser.add_argument("--trials", type=int, default=16, help="of each search")
-    parser.add_argument("--kills-per-search", type=int, default=5)
+    parser.add_argument("--kills-per-search", type=int, default=8)
     parser.add_argument("--sampler", default="bayesian")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child is not None:
-        sys.exit(run_child(given.child, given.trials, given.workers, given.sampler, given.seed))
     tally, rng = Tally(), random.Random(given.seed)
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
+        Record.open(f"sqlite:///{base}/empty.db")
 
-        def new(folder: str, workers: int) -> Search:
-            (base / folder).mkdir()
-            return Search(base / folder, given.trials, workers, given.sampler, given.seed, tally, rng)
+        def new(where: str) -> Search:
+            tally.searches += 1
+            folder = base / f"search-{tally.searches}"
+            folder.mkdir()
+            if tally.searches % 3:  # the others make their own, in seconds, and are killed in the middle of that too
+                shutil.copy(base / "empty.db", folder / "record.db")
+            return Search(folder, where, given, tally, rng)
 
-        whole = new("whole", 1)
+        whole = new("process")
         whole.judge(whole.finish())
         expected = whole.check()
-        while sum(tally.kills[victim] for victim in ("driver", "worker")) < given.kills:
-            tally.searches += 1
-            search = new(f"search-{tally.searches}", 1 + tally.searches % 2)
-            left = given.kills - sum(tally.kills[victim] for victim in ("driver", "worker"))
-            damaged = False
-            for number in range(min(left, given.kills_per_search)):
-                search.kill_once("worker" if number and search.workers > 1 and rng.random() < 0.5 else "driver")
-                if tally.searches % 2 and not damaged and len(search.acknowledged()) < given.trials:
-                    damaged = damage(search)
-            search.judge(search.finish())
-            suggested = search.check()
-            if search.workers == 1 and suggested != expected:
-                tally.other_suggestions += 1
+        while done(tally) < given.kills:
+            ordinary(new("workers" if tally.searches % 2 else "process"), expected)
+        while tally.kills["head"] + tally.kills["raylet"] < given.ray_head:
+            headless(new("ray"))
     report(tally, given)
+
+
+def done(tally: Tally) -> int:
+    """Kills of driver or worker."""
+    return tally.kills["driver"] + tally.kills["worker"]
+
+
+def ordinary(search: Search, expected: list[dict[str, Any]]) -> None:
+    """Kill a search's driver and workers, damage its store, let it end, and compare."""
+    tally, given = search.tally, search.given
+    last = min(given.kills, done(tally) + given.kills_per_search)
+    damaged = False
+    for number in range(given.kills_per_search):
+        if done(tally) >= last or len(search.acknowledged()) == given.trials:
+            break
+        worker = search.where == "workers" and number and search.rng.random() < 0.5
+        search.kill_some("worker" if worker else "driver", min(3, last - done(tally)))
+        if search.where == "process" and not damaged and len(search.acknowledged()) < given.trials:
+            damaged = damage(search)
+    search.judge(search.finish())
+    suggested = search.check()
+    if search.where == "process" and suggested != expected:
+        tally.other_suggestions += 1
+
+
+def headless(search: Search) -> None:
+    """Kill the head of a search's Ray cluster again and again, let it end, and check."""
+    tally = search.tally
+    while (count := tally.kills["head"] + tally.kills["raylet"]) < search.given.ray_head:
+        if len(search.acknowledged()) == search.given.trials:
+            break
+        search.kill_some("raylet" if count % 3 == 2 else "head", 1)
+    search.judge(search.finish())
+    search.check()
 
 
 def report(tally: Tally, given: argparse.Namespace) -> None:
     """Print the table, and write the numbers."""
     rows = {
-        **{f"kills: {victim}" if victim in ("driver", "worker") else victim: n for victim, n in tally.kills.items()},
+        **{what if " " in what else f"kills: {what}": count for what, count in tally.kills.items()},
         "searches": tally.searches,
         "calls": tally.calls,
         "acknowledged trials lost": tally.lost,

@@ -123,3 +123,16 @@ class RecordContract:
         with record.start("export", name="files", config={}) as run:
             run.artifact(tmp_path / "folder")
             run.artifact(tmp_path / "folder" / "inside.txt")
+
+    def test_a_conclusion_is_written_at_once(self):
+        record = self.make()
+        run = record.start("finetune", name="last", config={})
+        for step in range(1, 150):  # more than fits with what comes
+            run.log({"loss": 1.0, "accuracy": 0.5}, step=step)
+        run.conclude({"score": 0.25}, 0, {"colour": "blue"}, "Traceback\nValueError: no luck\nhint: try again")
+        if self.keeps:  # before the run ends
+            (read,) = record.runs()
+            assert read["metrics"] == {"loss": 1.0, "accuracy": 0.5, "score": 0.25}
+            assert (read["tags"]["colour"], read["error"]) == ("blue", "ValueError: no luck")
+            assert len(record.history(run.run_id, "loss")) == 149
+        run.finish("FAILED")

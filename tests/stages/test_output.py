@@ -46,6 +46,7 @@ def test_a_new_folder_then_a_resumed_one(tmp_path):
         ("finetune", Config(inner=Inner(epochs=4.0)), "d", "config.inner.epochs is 3.0, this one's is 4.0"),
         ("finetune", Config(seed=1), "d", "config.seed is 0, this one's is 1"),
         ("extract", Config(), "d", "stage is 'finetune', this one's is 'extract'"),
+        ("extract", Config(seed=1), "e", "stage is 'finetune', this one's is 'extract'"),
         ("finetune", Config(), "e", "data is 'd', this one's is 'e'"),
     ],
 )

@@ -106,6 +106,38 @@ def test_points_are_written_in_batches(record, monkeypatch):
     run.finish()
 
 
+def test_few_writes_make_a_short_run(record, monkeypatch):
+    """Each waits for the disk several times."""
+    calls, client = [], record._client
+
+    def counted(name):
+        method = getattr(client, name)
+        return lambda *given, **named: (calls.append(name), method(*given, **named))[1]
+
+    for name in ("create_run", "get_run", "log_batch", "set_terminated"):
+        monkeypatch.setattr(client, name, counted(name))
+    run = record.start("trial", name="a", config={"lr": 1})
+    run.log({"score": 0.5}, step=1)
+    run.conclude({"f1": 0.5}, 0, {"outcome": "{}"})
+    run.finish()
+    assert calls == ["create_run", "log_batch", "log_batch", "set_terminated"]
+
+
+def test_a_conclusion_that_is_not_written_waits(record, monkeypatch):
+    run = record.start("trial", name="a", config={})
+    with monkeypatch.context() as patch:
+
+        def busy(*args, **kwargs):
+            raise sqlite3.OperationalError("database is locked")
+
+        patch.setattr(run._client, "log_batch", busy)
+        with pytest.raises(StorageError, match="locked"):
+            run.conclude({"f1": 0.5}, 0, {"outcome": "{}"})
+    run.finish()
+    (read,) = record.runs()
+    assert read["metrics"] == {"f1": 0.5} and "outcome" not in read["tags"]
+
+
 def test_changed_parameter_keeps_its_first_value(record, caplog):
     run = record.start("finetune", name="a", config={"lr": 1, "out": "here"})
     run.finish("KILLED")

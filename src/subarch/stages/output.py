@@ -125,7 +125,7 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
     if (path / RUN_FILE).exists():
         found = read_json(path / RUN_FILE)
         if differing := list(_differences({key: found.get(key) for key in identity}, identity)):
-            key, old, new = differing[0]
+            key, old, new = next((row for row in differing if row[0] == "stage"), differing[0])
             raise OutputError(
                 f"{path} belongs to another run: its {key} is {old!r}, this one's is {new!r}",
                 "choose another --out, or repeat the earlier command to resume it",

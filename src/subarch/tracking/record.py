@@ -152,7 +152,7 @@ class Record:
             self._client.update_run(run_id, status="RUNNING")
             for tag in {ERROR_TAG, TRACEBACK_TAG} & set(old.data.tags):
                 self._client.delete_tag(run_id, tag)
-        return Run(self._client, run_id, self.uri)
+        return Run(self._client, run_id, self.uri, old.data.params)
 
 
 class NullRecord(Record):

@@ -45,14 +45,16 @@ class Run:
         client: The `MlflowClient` of the record.
         run_id: MLflow's identifier.
         uri: The record, for messages.
+        known: Parameters that the record has of it already.
     """
 
     run_id: str | None
 
-    def __init__(self, client: Any, run_id: str, uri: str) -> None:
+    def __init__(self, client: Any, run_id: str, uri: str, known: Mapping[str, str] | None = None) -> None:
         self.run_id = run_id
         self._client = client
         self._uri = uri
+        self._known = dict(known or {})
         self._buffer: list[Any] = []
         self._flushed = time.monotonic()
         self._ended = False
@@ -63,10 +65,7 @@ class Run:
         Points are written at most every two seconds, or two hundred at once; a kill loses those not written
         yet. A database that is busy meanwhile stops nothing: the points wait for the next call.
         """
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self._buffer += [Metric(valid_key(name), float(value), now, step) for name, value in metrics.items()]
+        self._wait(metrics, step)
         if len(self._buffer) >= _FLUSH_VALUES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
             try:
                 self.flush()
@@ -85,6 +84,29 @@ class Run:
             del self._buffer[:_FLUSH_VALUES]
         self._flushed = time.monotonic()
 
+    def conclude(
+        self, metrics: Mapping[str, float], step: int, tags: Mapping[str, str], failure: str | None = None
+    ) -> None:
+        """Write last points, those that wait, and then the tags, all of them at once: who finds one finds all the rest.
+
+        Args:
+            metrics: As `log` takes them.
+            step: As `log` takes it.
+            tags: As `tags` takes them.
+            failure: As `error` takes it.
+
+        Raises:
+            StorageError: The database cannot be written.
+        """
+        self._wait(metrics, step)
+        while len(self._buffer) > _FLUSH_VALUES:
+            self._write(metrics=self._buffer[:_FLUSH_VALUES])
+            del self._buffer[:_FLUSH_VALUES]
+        # The record writes the tags of a batch after its points.
+        self._write(metrics=self._buffer, tags=_tags({**tags, **({} if failure is None else _error_tags(failure))}))
+        self._buffer.clear()
+        self._flushed = time.monotonic()
+
     def params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; nested ones get dotted names, long values are cut.
 
@@ -93,8 +115,7 @@ class Run:
         """
         from mlflow.entities import Param
 
-        with explained(self._uri):
-            known = self._client.get_run(self.run_id).data.params
+        known = self._known
         texts = {valid_key(name): text[:_PARAM_CHARACTERS] for name, text in flatten(params)}
         for name, text in texts.items():
             if known.get(name, text) != text:
@@ -102,12 +123,11 @@ class Run:
         new = [Param(name, text) for name, text in texts.items() if name not in known]
         for start in range(0, len(new), _BATCH):
             self._write(params=new[start : start + _BATCH])
+        self._known = {**texts, **known}
 
     def tags(self, tags: Mapping[str, str]) -> None:
         """Record tags: unlike a parameter, a tag may be set again. The end of a long value is kept."""
-        from mlflow.entities import RunTag
-
-        new = [RunTag(valid_key(name), str(value)[-_TAG_CHARACTERS:]) for name, value in tags.items()]
+        new = _tags(tags)
         for start in range(0, len(new), _BATCH):
             self._write(tags=new[start : start + _BATCH])
 
@@ -121,8 +141,7 @@ class Run:
 
     def error(self, text: str) -> None:
         """Record a traceback; its last line but for a hint becomes the reason shown in lists."""
-        lines = [line for line in text.strip().splitlines() if not line.startswith("hint: ")]
-        self.tags({ERROR_TAG: lines[-1] if lines else "", TRACEBACK_TAG: text})
+        self.tags(_error_tags(text))
 
     def finish(self, status: Status = "FINISHED") -> None:
         """Write what waits, and end the run; ending it again changes nothing.
@@ -155,6 +174,13 @@ class Run:
         except StorageError as unwritten:  # must not hide what went wrong first
             _log.warning("the end of run %s is not recorded: %s", self.run_id, unwritten.message)
 
+    def _wait(self, metrics: Mapping[str, float], step: int) -> None:
+        """Let points wait."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._buffer += [Metric(valid_key(name), float(value), now, step) for name, value in metrics.items()]
+
     def _write(self, **batch: Any) -> None:
         with explained(self._uri):
             self._client.log_batch(self.run_id, **batch)
@@ -172,6 +198,11 @@ class NullRun(Run):
     def flush(self) -> None:
         """Do nothing."""
 
+    def conclude(
+        self, metrics: Mapping[str, float], step: int, tags: Mapping[str, str], failure: str | None = None
+    ) -> None:
+        """Do nothing."""
+
     def params(self, params: Mapping[str, Any]) -> None:
         """Do nothing."""
 
@@ -183,6 +214,17 @@ class NullRun(Run):
 
     def finish(self, status: Status = "FINISHED") -> None:
         """Do nothing."""
+
+
+def _tags(tags: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(valid_key(name), str(value)[-_TAG_CHARACTERS:]) for name, value in tags.items()]
+
+
+def _error_tags(text: str) -> dict[str, str]:
+    lines = [line for line in text.strip().splitlines() if not line.startswith("hint: ")]
+    return {ERROR_TAG: lines[-1] if lines else "", TRACEBACK_TAG: text}
 
 
 def valid_key(name: str) -> str:

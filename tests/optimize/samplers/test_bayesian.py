@@ -8,6 +8,7 @@ from subarch.optimize.domain import Domain, Exhausted, Float, Table
 from subarch.optimize.metrics import Metric
 from subarch.optimize.problem import Problem
 from subarch.optimize.samplers.bayesian import BayesianSampler
+from subarch.optimize.samplers.quasi_random import QuasiRandomSampler
 from subarch.optimize.samplers.random_search import RandomSampler
 from subarch.optimize.study import Study
 from subarch.optimize.trials import Trial
@@ -197,6 +198,21 @@ def test_the_start_is_quasi_random_and_of_the_seed():
     one, same, other = (run(two(), pull, 4, BayesianSampler(seed=seed)) for seed in (1, 1, 2))
     assert [t.params for t in one.trials] == [t.params for t in same.trials]
     assert one.trials[0].params != other.trials[0].params
+
+
+def test_the_models_wait_until_half_of_the_start_has_ended():
+    """With eight in flight, what has ended is little, though much was asked for."""
+
+    def ahead(ended):
+        study = Study(two(), BayesianSampler(initial=6), seed=0)
+        for _ in range(10):
+            study.ask()
+        for number in range(ended):
+            study.tell(number, pull(study.trials[number].params))
+        asked = study.ask().params
+        return asked == QuasiRandomSampler().suggest(two(), study.trials[:10], np.random.default_rng(0))
+
+    assert ahead(2) and not ahead(3)
 
 
 def test_a_cache_changes_nothing():

@@ -46,6 +46,20 @@ def test_it_climbs_to_an_optimum_at_an_end_of_a_range():
     assert abs(np.log10(best["rate"]) + 3) < 0.1
 
 
+def test_a_search_near_a_trial_stays_near_it():
+    centre = {"x": 0.5, "rate": 1e-3, "n": 20, "kind": "a"}
+    for seed in range(5):
+        found = search(seed=seed).best(score, [centre], near=True)
+        places = DOMAIN.encode(found)[:3] - DOMAIN.encode(centre)[:3]
+        assert np.abs(places).max() < 0.95 and score(describe(PROBLEM, [found]))[0] > -0.6
+    assert search().best(score, [], near=True) is not None
+
+
+def test_a_search_near_a_trial_reaches_an_end_that_is_close():
+    centre = {"x": 0.9, "rate": 1e-3, "n": 13, "kind": "c"}
+    assert search().best(score, [centre], near=True)["x"] == 1.0
+
+
 def test_what_was_tried_is_passed_over():
     first = search().best(score, [])
     second = search(tried=[first]).best(score, [first])

@@ -6,6 +6,7 @@ from subarch.optimize.problem import Problem
 from subarch.optimize.surrogate import metric_models
 from subarch.optimize.surrogate.candidates import describe, groups_of
 from subarch.optimize.surrogate.gaussian_process import Observations
+from subarch.optimize.surrogate.inputs import Inputs
 from subarch.optimize.surrogate.metric_models import Evidence, FitCache, build_model, fitted_count
 from subarch.optimize.trials import Trial
 
@@ -18,7 +19,8 @@ DOMAIN = Domain(
 def evidence(problem, count=12):
     drawn = [problem.domain.sample(np.random.default_rng(k)) for k in range(count)]
     trials = [Trial(number=k, params=p, state="finished", metrics={"m": p["x"]}) for k, p in enumerate(drawn)]
-    return Evidence(trials=trials, candidates=describe(problem, drawn))
+    where = describe(problem, drawn)
+    return Evidence(trials=trials, candidates=where, inputs=Inputs.of(problem.domain, where))
 
 
 def test_the_columns_of_a_category_share_a_length_and_activity_has_its_own():

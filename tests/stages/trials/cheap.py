@@ -1,7 +1,10 @@
 """Searches whose trials take no time: a problem, its trial functions, and what makes a driver of them."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from subarch.errors import DivergedError, StorageError
 from subarch.optimize.domain import Domain, Float, Int
@@ -49,6 +52,24 @@ def trial(task, tell):
     for step in (1, 2, 3):
         tell({"event": "evaluation", "step": step, "progress": step / 3, "score": score * step / 3})
     return {"metrics": {"score": score, "cost": float(size), "kept": x}, "errors": {"score": 0.01}}
+
+
+def priced():
+    """The same, where the cost is known in advance and nothing else is asked for."""
+    given = problem()
+    cost = {"cost": lambda params: float(params["size"])}
+    return Problem(domain=given.domain, metrics=given.metrics[:2], known=cost)
+
+
+def curved(task, tell):
+    """A learning curve of ten noisy points, which rises faster for some configurations than for others."""
+    x, size = task.params["x"], task.params["size"]
+    noise = np.random.default_rng(task.seed).normal(0, 0.01, 11)
+    score = 1 - (x - 0.3) ** 2 - 0.5 / size
+    for step in range(1, 11):
+        now = score * (1 - 0.5 * math.exp(-(2 + x) * step / 10)) + noise[step]
+        tell({"event": "evaluation", "step": step, "progress": step / 10, "score": now})
+    return {"metrics": {"score": score + noise[0]}, "errors": {"score": 0.01}}
 
 
 def diverging(task, tell):

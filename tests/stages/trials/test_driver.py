@@ -4,10 +4,12 @@ from stages.trials import cheap
 from subarch.errors import ConfigError, InterruptedRun, StorageError, SubarchError
 from subarch.optimize.early_stopping import Verdict
 from subarch.optimize.metrics import Metric
+from subarch.optimize.samplers.registry import make_sampler
 from subarch.running.budget import Deadline
 from subarch.running.process_executor import ProcessExecutor
 from subarch.stages.trials.driver import trial_seed
 from subarch.stages.trials.ledger import Ledger
+from subarch.stages.trials.settings import StoppingConfig
 from subarch.tracking.record import NullRecord
 
 
@@ -188,6 +190,29 @@ def test_a_trial_that_cannot_reach_the_front_is_stopped(record, monkeypatch):
     assert driver.study.front() and stopped not in driver.study.front()
     entry = Ledger(record, run.run_id).load()[2]
     assert entry.trial == stopped and 0 < len(entry.ending.curve) < 3
+
+
+def test_the_baseline_is_never_stopped(monkeypatch):
+    verdict = Verdict(stop=True, reason="too low")
+    monkeypatch.setattr("subarch.stages.trials.driver.can_still_reach_front", lambda *given: verdict)
+    _, driver = cheap.opened(NullRecord(), rule=object(), baseline={"x": 0.5, "size": 10}, trials=3)
+    driver.run(cheap.trying())
+    assert states(driver) == ["finished", "stopped", "stopped"]
+
+
+def test_stopping_saves_training_and_keeps_the_front():
+    def searched(rule):
+        told = []
+        changes = {"problem": cheap.priced(), "sampler": make_sampler("random"), "trials": 45, "rule": rule}
+        _, driver = cheap.opened(NullRecord(), **changes)
+        driver.run(cheap.trying(lambda task, tell: cheap.curved(task, lambda event: (told.append(1), tell(event)))))
+        return driver.study, len(told)
+
+    (whole, all_steps), (stopped, steps) = searched(None), searched(StoppingConfig().rule("score"))
+    assert steps < 0.8 * all_steps
+    assert [trial.state for trial in stopped.trials].count("stopped") > 10
+    fronts = [{trial.number for trial in study.front()} for study in (whole, stopped)]
+    assert len(fronts[0]) > 6 and len(fronts[0] ^ fronts[1]) <= 1  # at a confidence of 0.9
 
 
 def test_progress_says_what_one_wants_to_know():

@@ -68,6 +68,22 @@ def test_a_kill_right_after_the_outcome_is_completed(record, run):
     assert (shown["status"], shown["error"]) == ("FAILED", "no memory")
 
 
+def test_a_kill_before_the_status_keeps_the_traceback(record, run, monkeypatch):
+    def kill(self, status="FINISHED"):
+        raise KeyboardInterrupt
+
+    ledger = Ledger(record, run.run_id)
+    begun = ledger.begin(entry(0))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("subarch.tracking.run.Run.finish", kill)
+        ledger.end(begun, Ending(state="failed", metrics={"f1": THIRD}, reason="bad"), "Traceback …\nValueError: bad\n")
+    (read,) = Ledger(record, run.run_id).load()
+    assert read.trial.state == "failed"
+    shown = children(record, run)["trial 0"]
+    assert (shown["status"], shown["error"], shown["metrics"]) == ("FAILED", "ValueError: bad", {"f1": THIRD})
+    assert shown["traceback"].startswith("Traceback")
+
+
 def test_a_failure_has_its_traceback(record, run):
     ledger = Ledger(record, run.run_id)
     ledger.end(ledger.begin(entry(0)), Ending(state="failed", reason="bad"), "Traceback …\nValueError: bad\n")

@@ -46,8 +46,9 @@ def test_parameters_may_be_nested_or_dotted():
 
 
 def test_settings_that_are_not_searched_stand_in_their_sections():
-    found = config(student={"layers": "first"}, loop={"max_steps": 7})
+    found = config(student={"layers": "first"}, loop={"max_steps": 7}, distillation={"weight": 0.5})
     assert (found.student.layers, found.loop.max_steps, found.loop.evaluations) == ("first", 7, 3)
+    assert (found.distillation.weight, found.distillation.repeats) == (0.5, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Bayesian optimisation for one or several metrics, with thresholds, failures, noise and pending trials.
 
 Quasi-random points first; then a Gaussian process a metric that is not known, and the configuration with the highest
-expected hypervolume improvement that is likely to be feasible and to succeed (`surrogate/utility.py`).
+expected hypervolume improvement that is likely to be feasible and to succeed (`surrogate/utility.py`), in turn
+anywhere and around the best trials (`surrogate/candidate_search.py`).
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ _POOL_START = 1 << 20
 """The pool is a part of the Sobol sequence that no suggestion of the start comes from."""
 _FEWEST, _MOST = 8, 12
 _CENTRES = 24
+_PROMISING = 6
+"""Trials that are looked around while none is feasible."""
 _BOLD, _BOLD_EVERY = 2.0, 4
 """Every fourth suggestion doubles the models' deviations: a hedge against models that are too sure, which costs little
 and finds what a greedy search leaves out for long, such as a category that had bad luck at the start."""
+_WIDE_EVERY = 2
+"""Every second suggestion looks everywhere and not only around the best trials, those that are bold among them."""
 
 
 @dataclass
@@ -40,8 +45,8 @@ class BayesianSampler:
 
     Args:
         seed: Of the quasi-random start: the study's seed, for a start that differs from study to study.
-        initial: Trials before the models lead, whatever became of them; by default one more than the parameters,
-            within 8 and 12, and no more than a quarter of a table's rows.
+        initial: Trials before the models lead, whatever became of them, half of which must have ended; by default one
+            more than the parameters, within 8 and 12, and no more than a quarter of a table's rows.
 
     Raises:
         ConfigError: `initial` is below 1.
@@ -64,8 +69,8 @@ class BayesianSampler:
             Exhausted: The domain is a table whose rows were all tried.
         """
         start = QuasiRandomSampler(seed=self.seed)
-        states = {trial.state for trial in trials}
-        if len(trials) < self._initial(problem) or not states & {"finished", "failed"}:
+        initial, ended = self._initial(problem), sum(trial.state in ("finished", "failed") for trial in trials)
+        if len(trials) < initial or 2 * ended < initial:
             return start.suggest(problem, trials, rng)
         score = self._score(problem, trials, rng)
         if isinstance(problem.domain, Table):
@@ -77,7 +82,7 @@ class BayesianSampler:
             tried={row_key(trial.params) for trial in trials},
             rng=rng,
         )
-        found = search.best(score, _centres(problem, trials))
+        found = search.best(score, _centres(problem, trials, score), near=not _turn(trials, _WIDE_EVERY))
         return start.suggest(problem, trials, rng) if found is None else found
 
     def _initial(self, problem: Problem) -> int:
@@ -88,10 +93,8 @@ class BayesianSampler:
 
     def _score(self, problem: Problem, trials: Sequence[Trial], rng: np.random.Generator) -> Score:
         if any(trial.state == "finished" for trial in trials):
-            bold = _BOLD if len(trials) % _BOLD_EVERY == _BOLD_EVERY - 1 else 1.0
-            return Utility(problem, trials, self._fits, rng, bold)
-        log_success = success_of(problem, trials, self._fits)
-        return lambda candidates: log_success(candidates.features)
+            return Utility(problem, trials, self._fits, rng, _BOLD if _turn(trials, _BOLD_EVERY) else 1.0)
+        return success_of(problem, trials, self._fits)
 
     def _pool_of(self, problem: Problem) -> Candidates:
         """Points all over the domain, described once; a threshold changes nothing in them."""
@@ -104,8 +107,19 @@ class BayesianSampler:
         return self._pool[1]
 
 
-def _centres(problem: Problem, trials: Sequence[Trial]) -> list[Params]:
-    """The front, or while nothing is feasible, the trials that finished last."""
+def _turn(trials: Sequence[Trial], every: int) -> bool:
+    """Of one suggestion in so many."""
+    return len(trials) % every == every - 1
+
+
+def _centres(problem: Problem, trials: Sequence[Trial], score: Score) -> list[Params]:
+    """The front and what is running, or while nothing is feasible, the finished trials with the highest score."""
     front = problem.front(trials)
-    chosen = front or [trial for trial in trials if trial.state == "finished"]
-    return [trial.params for trial in chosen[-_CENTRES:]]
+    if front:
+        running = [trial for trial in trials if trial.state == "running"]
+        return [trial.params for trial in (*front[-_CENTRES:], *running)]
+    finished = [trial.params for trial in trials if trial.state == "finished"]
+    if not finished:
+        return []
+    order = np.argsort(-score(describe(problem, finished)), kind="stable")
+    return [finished[place] for place in order[:_PROMISING]]

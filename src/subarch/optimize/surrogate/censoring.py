@@ -49,7 +49,7 @@ def censored_sites(
         chosen = min(reported, key=lambda j: (bounds[j] - means[j, place]) / deviations[j])
         site = _site(float(means[chosen, place]), deviations[chosen], bounds[chosen])
         if site is not None:
-            found = Site(features=where.features[place], value=site[0], variance=site[1])
+            found = Site(features=models[chosen].inputs(where)[place], value=site[0], variance=site[1])
             sites.setdefault(models[chosen].metric.name, []).append(found)
     return sites
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from subarch.optimize.metrics import Metric
 from subarch.optimize.problem import Problem
-from subarch.optimize.surrogate.candidates import Candidates, groups_of
+from subarch.optimize.surrogate.candidates import Candidates
 from subarch.optimize.surrogate.gaussian_process import GaussianProcess, Hyperparameters, Observations, fit
+from subarch.optimize.surrogate.inputs import Inputs
 from subarch.optimize.surrogate.kernel import Array
 from subarch.optimize.surrogate.warping import Warping
 from subarch.optimize.trials import Trial
@@ -61,6 +62,7 @@ class MetricModel:
     warping: Warping
     process: GaussianProcess | None
     """None for a known metric."""
+    inputs: Inputs
 
     @property
     def threshold(self) -> float | None:
@@ -75,13 +77,13 @@ class MetricModel:
         """Mean, shape (samples or 1, n), and deviation, shape (n,)."""
         if self.process is None:
             return self._exact(candidates)[None], np.full(len(candidates), EXACT)
-        return self.process.predict(candidates.features)
+        return self.process.predict(self.inputs(candidates))
 
     def sampled(self, candidates: Candidates, normals: Array) -> tuple[Array, MetricModel]:
         """Joint samples at the candidates, shape (samples, n), and the model conditioned on each."""
         if self.process is None:
             return np.tile(self._exact(candidates), (len(normals), 1)), self
-        values, process = self.process.sampled(candidates.features, normals)
+        values, process = self.process.sampled(self.inputs(candidates), normals)
         return values, replace(self, process=process)
 
     def _exact(self, candidates: Candidates) -> Array:
@@ -96,6 +98,7 @@ class Evidence:
     trials: Sequence[Trial]
     candidates: Candidates
     """Of the trials."""
+    inputs: Inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +118,16 @@ def build_model(
     if metric.name in problem.known:
         known = evidence.candidates.known[metric.name]
         sign = -1.0 if metric.direction == "maximize" else 1.0
-        return MetricModel(metric=metric, warping=Warping.of(sign * known), process=None)
+        return MetricModel(metric=metric, warping=Warping.of(sign * known), process=None, inputs=evidence.inputs)
     values = np.array([metric.minimised(trial.metrics[metric.name]) for trial in evidence.trials])
     errors = np.array([trial.errors.get(metric.name, 0.0) for trial in evidence.trials])
-    groups = groups_of(problem.domain)
+    features, groups = evidence.inputs(evidence.candidates), evidence.inputs.groups
 
     def observed(count: int) -> tuple[Warping, Observations]:
         warping = Warping.of(values[:count])
         variances = (errors[:count] * warping.slope(values[:count])) ** 2
-        features = evidence.candidates.features[:count]
         return warping, Observations(
-            features=features, groups=groups, values=warping(values[:count]), variances=variances
+            features=features[:count], groups=groups, values=warping(values[:count]), variances=variances
         )
 
     hyperparameters = fitter(observed(fitted_count(len(values)))[1])
@@ -137,4 +139,5 @@ def build_model(
             values=np.concatenate([data.values, [site.value for site in sites]]),
             variances=np.concatenate([data.variances, [site.variance for site in sites]]),
         )
-    return MetricModel(metric=metric, warping=warping, process=GaussianProcess(data, hyperparameters))
+    process = GaussianProcess(data, hyperparameters)
+    return MetricModel(metric=metric, warping=warping, process=process, inputs=evidence.inputs)

@@ -10,7 +10,7 @@ what has no threshold weighs little, so that the thresholds lead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,10 @@ from subarch.optimize.surrogate.acquisition import (
     log_probability_below,
 )
 from subarch.optimize.surrogate.boxes import open_boxes
-from subarch.optimize.surrogate.candidates import Candidates, describe, groups_of
+from subarch.optimize.surrogate.candidates import Candidates, describe
 from subarch.optimize.surrogate.censoring import censored_sites
-from subarch.optimize.surrogate.feasibility import LogSuccess, learn_success
+from subarch.optimize.surrogate.feasibility import learn_success
+from subarch.optimize.surrogate.inputs import Inputs
 from subarch.optimize.surrogate.kernel import Array
 from subarch.optimize.surrogate.metric_models import Evidence, Fitter, MetricModel, build_model, fitted_count
 from subarch.optimize.trials import Trial
@@ -66,7 +67,8 @@ class Utility:
         finished = [trial for trial in ordered if trial.state == "finished"]
         self._objectives = len(problem.objectives)
         self._metrics = [*problem.objectives, *problem.constraints]
-        self._evidence = Evidence(trials=finished, candidates=describe(problem, [trial.params for trial in finished]))
+        where = describe(problem, [trial.params for trial in finished])
+        self._evidence = Evidence(trials=finished, candidates=where, inputs=Inputs.of(problem.domain, where))
         self._models = [build_model(problem, metric, self._evidence, fitter) for metric in self._metrics]
         self._reference = self._warped_reference(problem, trials)
         self._feasible = any(problem.feasible(trial) for trial in finished)
@@ -92,7 +94,7 @@ class Utility:
                 limit = self._models[place].threshold
                 assert limit is not None
                 by_sample[sample] += log_probability_below(limit, means[place], widths[place])
-        result: Array = logsumexp(by_sample, axis=0) + _CAUTION * self._log_success(candidates.features)
+        result: Array = logsumexp(by_sample, axis=0) + _CAUTION * self._log_success(candidates)
         return result
 
     def _improvement(self, boxes: tuple[Array, Array], means: Array, deviations: Array) -> Array:
@@ -169,9 +171,11 @@ class Utility:
         return sorted(places, key=lambda place: (gaps[place], place))[:_MOST_NOISY]
 
 
-def success_of(problem: Problem, trials: Sequence[Trial], fitter: Fitter) -> LogSuccess:
-    """The probability of success from the trials that ended, running ones left out."""
+def success_of(problem: Problem, trials: Sequence[Trial], fitter: Fitter) -> Callable[[Candidates], Array]:
+    """The logarithm of the probability of success, from the trials that ended; running ones are left out."""
     ended = sorted((trial for trial in trials if trial.ended), key=lambda trial: trial.number)
     failed = np.array([trial.state == "failed" for trial in ended], dtype=bool)
-    features = problem.domain.encode_many([trial.params for trial in ended])
-    return learn_success(features, groups_of(problem.domain), failed, fitter, fitted_count(len(ended)))
+    where = describe(problem, [trial.params for trial in ended])
+    inputs = Inputs.of(problem.domain, where)
+    log_success = learn_success(inputs(where), inputs.groups, failed, fitter, fitted_count(len(ended)))
+    return lambda candidates: log_success(inputs(candidates))

@@ -153,8 +153,10 @@ class Driver:
             _log.warning("trial %d is put aside, the next call tries it again: %s", number, ending.reason)
 
     def _judge(self, entry: Entry, curve: Curve) -> str | None:
-        """Why a trial that runs is stopped."""
+        """Why a trial that runs is stopped; never the baseline, which is to be seen whole."""
         assert self.plan.rule is not None
+        if entry.number == self.baseline:
+            return None
         curves = {
             other.number: other.ending.curve
             for other in self.entries.values()

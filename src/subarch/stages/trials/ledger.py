@@ -1,9 +1,9 @@
 """The record of a search, which is its only state: one child run a trial, and a resumed search is read back from them.
 
-A run is created together with the tag that says which trial it is; that it ended is one more tag, written at once. So
-a kill at any moment leaves a trial that ended, with all that it reported, or one that did not, to be tried again under
-the same number, parameters and run. What MLflow's own pages show beside (metrics, curves, status) is written after
-that, and completed by a resumed search where a kill came in between.
+A run is created together with the tag that says which trial it is; that it ended is one more tag, with all that it
+reported, and the last thing that is written of it but for MLflow's own status. So a kill at any moment leaves a trial
+that ended, or one that did not, to be tried again under the same number, parameters and run. Where a kill came before
+the status, a resumed search completes it.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Ledger:
             if known is None or (known.ending is None and entry.ending is not None):
                 found[entry.key] = entry
             if run["status"] == "RUNNING" and entry.ending is not None:
-                self._complete(self._start(entry), entry.ending, None)
+                self._conclude(self._start(entry), entry.ending, run["traceback"])
             elif run["status"] == "RUNNING":
                 self._start(entry).finish("KILLED")  # until it is tried again
         return sorted(found.values(), key=lambda entry: entry.key)
@@ -139,10 +139,8 @@ class Ledger:
         self._runs[entry.key].log(values, step=step)
 
     def end(self, entry: Entry, ending: Ending, traceback: str | None = None) -> None:
-        """Record what came of an entry: after the first write it has ended for good."""
-        run = self._runs.pop(entry.key)
-        run.tags({OUTCOME_TAG: ending.to_text()})
-        self._complete(run, ending, traceback)
+        """Record what came of an entry: with its outcome it has ended for good."""
+        self._conclude(self._runs.pop(entry.key), ending, traceback)
 
     def leave(self) -> None:
         """End the runs of what is still being tried as stopped by the user: nothing is running any more."""
@@ -160,10 +158,9 @@ class Ledger:
             tags={TRIAL_TAG: entry.to_text()},
         )
 
-    def _complete(self, run: Run, ending: Ending, traceback: str | None) -> None:
-        run.log(ending.metrics, step=0)
-        if ending.state != "finished":
-            run.error(traceback or ending.reason or ending.state)
+    def _conclude(self, run: Run, ending: Ending, traceback: str | None) -> None:
+        failure = None if ending.state == "finished" else traceback or ending.reason or ending.state
+        run.conclude(ending.metrics, 0, {OUTCOME_TAG: ending.to_text()}, failure)
         run.finish(_STATUS[ending.state])
 
 

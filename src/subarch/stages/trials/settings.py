@@ -188,7 +188,8 @@ class SearchConfig:
     student: StudentConfig = field(default_factory=StudentConfig)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, evaluations=3))
     """How students are trained."""
-    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    distillation: DistillationConfig = field(default_factory=lambda: DistillationConfig(repeats=1))
+    """How they learn from the teacher, whose answers are all known before the first trial: no batch needs repeating."""
     finetune: LoopConfig = field(default_factory=LoopConfig)
     """How the teacher is trained, if it is not yet."""
     stopping: StoppingConfig | None = None

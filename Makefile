@@ -28,7 +28,7 @@ test: install ## What CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 format: install ## Format and sort imports
 	$(BIN)/ruff check --fix --select I src tests benchmarks

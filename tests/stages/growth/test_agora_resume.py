@@ -161,9 +161,9 @@ def test_killed_from_outside_inside_a_training(school, tmp_path, record, monkeyp
     out = tmp_path / "out"
     words = ["finetune", "--agora", "--force", "--sets", given["agora"]["sets"], "--out", str(out)]
     words += [word for name in ("model", "teacher", "train") for word in (f"--{name}", str(given[name]))]
-    words += tiny.settings(
-        {"max_length": 24, "loop": loop, "agora": {"growth": 0.1, "transformations": ["swap", "drop"]}}
-    )
+    rest = {name: value for name, value in given["agora"].items() if name not in ("sets", "force")}
+    rest["transformations"] = list(rest["transformations"])
+    words += tiny.settings({"max_length": 24, "loop": loop, "agora": rest})
     environment = {
         **os.environ,
         "MLFLOW_TRACKING_URI": record.uri,

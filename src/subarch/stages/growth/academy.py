@@ -43,6 +43,8 @@ from subarch.training.socrates import answers, wrong_rows
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
 GROWING = 0.15
 """Share of the time left that making points may take at a time."""
+LAST = 2 / 3
+"""Share of the time left that is kept for the last iteration (docs/decisions.md has what was measured)."""
 SPARE = 0.03
 """Share of the time left that no training gets: points have to be made, and the model saved."""
 
@@ -54,7 +56,9 @@ class TaskAcademy:
     config: FinetuneConfig
     settings: AgoraConfig
     data: TaskData
-    """D, with E as its validation split."""
+    """D, with those rows of E that select as its validation split."""
+    expansion: Examples
+    """Those rows of E whose mistakes are transformed."""
     model: ModelFolder
     socrates: ModelFolder
     maker: PointMaker
@@ -110,8 +114,7 @@ class TaskAcademy:
 
     def mistakes(self, best: Trained) -> Examples:
         """Rows of E that a finished training gets wrong, whole groups of a choice."""
-        expansion = self.data.validation
-        kind = self.data.task.kind
+        expansion, kind = self.expansion, self.data.task.kind
         found = answers(kind, expansion_outputs(self.place_of(best)), expansion.groups)
         return expansion.take(np.flatnonzero(wrong_rows(kind, found.labels, expansion)))
 
@@ -121,6 +124,12 @@ class TaskAcademy:
             if HyperparameterSet.from_json(read_json(place / RESULT_FILE)["theta"]) == trained.theta:
                 return place
         raise ValueError(f"no training of {trained}")
+
+    @property
+    def first_points(self) -> int:
+        """How many points were added before the first iteration."""
+        file = self._points_file(0, 0)
+        return read_points(file).growth.added if file.exists() else 0
 
     def _time_to_grow(self) -> Deadline:
         return self.session.deadline.share(GROWING)
@@ -142,6 +151,7 @@ class TaskAcademy:
         return Timaeus(
             config=self.config,
             data=data,
+            expansion=self.expansion,
             model=self._start(iteration),
             teacher=self.socrates if soft else None,
             answers=self._answers(data, iteration, attempt) if soft else None,
@@ -204,10 +214,16 @@ class TaskAcademy:
             yield replace(lesson, seconds=None if left is None else left * share)
 
     def _later(self, thetas: int, iteration: int) -> int:
-        """How many trainings to expect after this iteration: as if each later one had half as many sets."""
-        if self.rounds is None:
-            return thetas - 1
-        return sum(math.ceil(thetas / 2**number) for number in range(1, self.rounds - iteration + 1))
+        """How many trainings as long as those of this iteration the time for the later ones would be.
+
+        Of what is left the last iteration gets `LAST`, as it trains what is kept; the others share the rest evenly.
+        Where nobody knows how many will follow, as many as if each halved the sets.
+        """
+        follow = math.ceil(math.log2(thetas)) if self.rounds is None else self.rounds - iteration
+        if follow == 0:
+            return 0
+        of_the_last = round(LAST / (1 - LAST) * follow)
+        return thetas * (follow - 1 + of_the_last)
 
     def _record(self, lesson: Lesson) -> None:
         """A finished training becomes a child run, unless a killed run got this far."""

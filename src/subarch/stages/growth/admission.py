@@ -13,9 +13,10 @@ from subarch.stages.growth.settings import LEAST_ACCURACY, AgoraConfig
 from subarch.stages.growth.transforming import mining_for, transformations_for
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
-from subarch.tasks.base import Examples, TaskData
+from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.scoring.metrics import METRICS
 from subarch.tasks.scoring.predictions import with_ids
+from subarch.tasks.splits import carve, carve_groups
 from subarch.training.socrates import answers, asked, balanced, wrong_rows
 
 SMALLEST_EXPANSION = 10
@@ -68,6 +69,20 @@ def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
                 "add examples of it, or set agora.balance=none",
             )
     return replace(data, train=train, validation=expansion)
+
+
+def divided(config: FinetuneConfig, task: Task, expansion: Examples, rounds: int | None) -> tuple[Examples, Examples]:
+    """E by what it is for: the rows that give mistakes, and those that select.
+
+    All of it is both where nothing is reserved; in a single round, from whose mistakes nobody learns; and where a part
+    would be too small to say anything.
+    """
+    reserved = round(settings_of(config).reserved * asked(expansion))
+    if rounds == 1 or min(reserved, asked(expansion) - reserved) < SMALLEST_EXPANSION:
+        return expansion, expansion
+    if task.kind == "choice":
+        return carve_groups(expansion, reserved, seed=config.seed)
+    return carve(expansion, reserved, kind=task.kind, seed=config.seed)
 
 
 def admit(

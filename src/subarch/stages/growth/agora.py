@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from subarch.errors import DivergedError
 from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.stages.finetuning import CHECKPOINT, FinetuneConfig
 from subarch.stages.growth.academy import POINTS, TRAININGS, TaskAcademy
-from subarch.stages.growth.admission import Admission, settings_of
+from subarch.stages.growth.admission import Admission, divided, settings_of
 from subarch.stages.growth.timaeus import OUTPUTS_FILE, RESULT_FILE
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import OutputFolder
@@ -54,13 +55,15 @@ def finetune_agora(
     state = _state(config, session, admission, folder.path)
     thetas = [HyperparameterSet.from_json(values) for values in state["sets"]]
     rounds = settings.rounds(len(thetas))
+    growing, selecting = divided(config, data.task, data.validation, rounds)
     academy = TaskAcademy(
         config=config,
         settings=settings,
-        data=data,
+        data=replace(data, validation=selecting),
+        expansion=growing,
         model=model,
         socrates=socrates,
-        maker=admission.maker,
+        maker=replace(admission.maker, data=replace(data, validation=growing)),
         session=session,
         run=run,
         folder=folder.path,
@@ -84,7 +87,7 @@ def finetune_agora(
         "theta": best.theta.to_json(),
         "iterations": told,
         "socrates": state["socrates"],
-        "points": sum(row["added"] for row in told),
+        "points": academy.first_points + sum(row["added"] for row in told),
         "trainings": len(list((folder.path / TRAININGS).glob(f"*/{RESULT_FILE}"))),
     }
 

@@ -86,7 +86,7 @@ class PointMaker:
     config: FinetuneConfig
     settings: AgoraConfig
     data: TaskData
-    """D, with E as its validation split; both have ids."""
+    """D, with what of E may grow as its validation split; both have ids."""
     socrates: ModelFolder
     transformations: tuple[AnyTransformation, ...]
     mining: Mining | None
@@ -105,10 +105,24 @@ class PointMaker:
             rng: Draws all that is random.
             deadline: Where it comes first, what there is by then is all.
         """
-        sources = wrong
-        if self.settings.sources == "random" and len(wrong):
-            sources = self.data.train.sample(len(wrong), seed=int(rng.integers(2**31)))
-        return self._points(sources, self.settings.growth, asked(wrong), (rng, deadline))
+        train, share = self.data.train, self.settings.growth
+        if self.settings.sources == "mistakes" or not len(wrong):
+            return self._points(wrong, share, asked(wrong), (rng, deadline))
+        half = None if share is None else share / 2
+        if self.settings.sources == "mixed" and half is not None:
+            around = self._points(wrong, half, asked(wrong), (rng, deadline.share(0.5)))
+            self.know(around.examples)
+            more = self.around_training(half, rng, deadline)
+            return AddedPoints(
+                examples=around.examples.joined(more.examples),
+                growth=Growth(
+                    mistakes=around.growth.mistakes,
+                    produced=around.growth.produced + more.growth.produced,
+                    added=around.growth.added + more.growth.added,
+                ),
+            )
+        sources = train.sample(len(wrong), seed=int(rng.integers(2**31)))
+        return self._points(sources, share, asked(wrong), (rng, deadline))
 
     def around_training(self, share: float, rng: np.random.Generator, deadline: Deadline = NEVER) -> AddedPoints:
         """Points around random training examples, `share` as many as there are if the time allows."""

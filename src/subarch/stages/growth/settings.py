@@ -36,8 +36,9 @@ class AgoraConfig:
     times by default."""
     replays: int = 0
     """How often an iteration is repeated with fresh points whose best score fell."""
-    sources: Literal["mistakes", "random"] = "mistakes"
-    """What τ transforms: the expansion set's mistakes, or as many random training examples."""
+    sources: Literal["mistakes", "random", "mixed"] = "mistakes"
+    """What τ transforms: the expansion set's mistakes; as many random training examples; or half and half, so that
+    what is learned of the few mistakes does not outweigh the task."""
     first_growth: float = 0.0
     """Points around random training examples before the first iteration, as a share of the training data."""
     growth: float | None = 0.5
@@ -56,6 +57,9 @@ class AgoraConfig:
     """Folder or Hub id of the model that refills masked words; the teacher where it has such a head."""
     unlabelled: Path | None = None
     """File with the task's text columns, in which similar texts are sought."""
+    reserved: float = 0.5
+    """Share of the expansion set that selects and nothing else. The rest gives the mistakes: a model that has learned
+    from their like does better on them than on anything else. With 0 all of it does both, as in the paper."""
     expansion_set: Literal["validation", "dev"] = "validation"
     """E. "dev" is the paper's own way: the set that reports selects and grows too, and figures on it are no longer
     those of unseen data."""
@@ -73,6 +77,8 @@ class AgoraConfig:
             raise ConfigError(f"agora.replays is {self.replays}, expected 0 or more")
         if self.iterations is not None and self.iterations < 1:
             raise ConfigError(f"agora.iterations is {self.iterations}, expected at least 1")
+        if not 0 <= self.reserved < 1:
+            raise ConfigError(f"agora.reserved is {self.reserved}, expected a share below 1")
         if not 0 <= self.confidence < 1:
             raise ConfigError(f"agora.confidence is {self.confidence}, expected a probability below 1")
         if self.unlabelled is None and "mining" in self.transformations:
@@ -110,6 +116,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "warm_start": False,
             "balance": "discard",
             "replays": 2,
+            "reserved": 0.0,
         }
     },
 }

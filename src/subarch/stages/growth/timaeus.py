@@ -53,7 +53,9 @@ class Timaeus:
 
     config: FinetuneConfig
     data: TaskData
-    """D with all that was added; its validation rows are E."""
+    """D with all that was added; its validation rows are those of E that select."""
+    expansion: Examples
+    """Those of E whose mistakes are wanted."""
     model: ModelFolder
     teacher: ModelFolder | None
     """Socrates, where his probabilities are learned."""
@@ -82,7 +84,7 @@ class Timaeus:
             write_json(place / RESULT_FILE, {"theta": lesson.theta.to_json(), "score": None, "failed": error.message})
             (place / CHECKPOINT).unlink(missing_ok=True)
             return
-        expansion = self.model.encode(self.data.validation, self.config.length_for(self.data.task))
+        expansion = self.model.encode(self.expansion, self.config.length_for(self.data.task))
         outputs = predict(trained, expansion.encoded, expansion.pad_token_id)
         with replacing_file(place / OUTPUTS_FILE) as temporary:
             save_file({"outputs": outputs}, temporary)
@@ -124,7 +126,7 @@ def discard_model(place: Path) -> None:
 
 
 def expansion_outputs(place: Path) -> np.ndarray:
-    """(N, C) what the model of a lesson says of E."""
+    """(N, C) what the model of a lesson says of the part of E that grows."""
     outputs: np.ndarray = load_file(place / OUTPUTS_FILE)["outputs"]
     return outputs
 

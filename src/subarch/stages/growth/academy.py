@@ -41,7 +41,7 @@ from subarch.training.agora import Growth, Trained
 from subarch.training.socrates import answers, wrong_rows
 
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
-GROWING = 0.15
+GROWING = 0.08
 """Share of the time left that making points may take at a time."""
 LAST = 2 / 3
 """Share of the time left that is kept for the last iteration (docs/decisions.md has what was measured)."""

@@ -36,12 +36,12 @@ class AgoraConfig:
     times by default."""
     replays: int = 0
     """How often an iteration is repeated with fresh points whose best score fell."""
-    sources: Literal["mistakes", "random", "mixed"] = "mistakes"
+    sources: Literal["mistakes", "random", "mixed"] = "mixed"
     """What τ transforms: the expansion set's mistakes; as many random training examples; or half and half, so that
     what is learned of the few mistakes does not outweigh the task."""
     first_growth: float = 0.0
     """Points around random training examples before the first iteration, as a share of the training data."""
-    growth: float | None = 0.5
+    growth: float | None = 0.25
     """Points an iteration adds, as a share of the training data; None is one a mistake and transformation."""
     soft_labels: bool = True
     """Learn Socrates' probabilities and hidden layers on all data, by distillation; else his answers as labels."""
@@ -112,6 +112,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "agora": {
             "pruning": "lcs",
             "growth": None,
+            "sources": "mistakes",
             "soft_labels": False,
             "warm_start": False,
             "balance": "discard",

@@ -232,3 +232,28 @@ def test_of_equal_scores_the_mistakes_are_those_of_a_set_that_stays():
         assert each.best.theta == each.pruned.kept[0]
     best = best_of([each.best for each in found])
     assert best.iteration == 3  # which saw the most data
+
+
+def trained(iteration, score, error):
+    return Trained(theta=A, iteration=iteration, attempt=0, score=score, error=error)
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen"),
+    [
+        ([0.83, 0.79], 2),  # behind by less than the standard error of the first
+        ([0.83, 0.77], 1),
+        ([0.83, 0.80, 0.70], 2),
+        ([0.83, None], 1),
+        ([None, None], 2),
+    ],
+)
+def test_of_scores_that_cannot_be_told_apart_the_model_that_has_seen_most(scores, chosen):
+    rows = [trained(number, score, 0.05) for number, score in enumerate(scores, 1)]
+    assert best_of(rows, seen_most=True).iteration == chosen
+    assert best_of(rows[::-1], seen_most=True).iteration == chosen
+
+
+def test_in_one_iteration_the_higher_score_wins_by_however_little():
+    rows = [trained(1, 0.8, 0.1), trained(2, 0.76, 0.1), trained(2, 0.77, 0.1)]
+    assert best_of(rows, seen_most=True).score == 0.77

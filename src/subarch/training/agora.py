@@ -47,6 +47,8 @@ class Trained:
     """0, or the number of the replay."""
     score: float | None
     """On E, higher is better; None where the training diverged."""
+    error: float = 0.0
+    """Standard error of the score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +143,18 @@ def agora(
         number, previous, thetas = number + 1, best, pruned.kept
 
 
-def best_of(trained: Sequence[Trained]) -> Trained:
+def best_of(trained: Sequence[Trained], *, seen_most: bool = False) -> Trained:
     """The highest score; of equal ones that of the latest iteration, which saw the most data.
 
     Args:
         trained: At least one; the best of each iteration.
+        seen_most: Take for equal what is no more than one standard error below the highest (the rule of Breiman et al.,
+            Classification and Regression Trees, 1984): where each iteration goes on from the one before, a model of an
+            early one that is ahead by less than E can tell has merely been lucky, in the draw of E or of a step.
     """
-    return max(trained, key=lambda each: (_score(each), each.iteration))
+    highest = max(trained, key=lambda each: (_score(each), each.iteration))
+    least = _score(highest) - (highest.error if seen_most else 0.0)
+    return max((each for each in trained if _score(each) >= least), key=lambda each: (each.iteration, _score(each)))
 
 
 def _train(

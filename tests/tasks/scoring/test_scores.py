@@ -6,7 +6,7 @@ import pytest
 from subarch.errors import DataError
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import compare, holm, main_score, score, slices
+from subarch.tasks.scoring.scores import compare, holm, main_score, score, slices, standard_error
 
 
 def task(kind="classification", metrics=("accuracy", "f1")):
@@ -144,3 +144,9 @@ def test_slices_of_many_questions_take_about_a_second():
     begun = time.process_time()
     found = slices(SPANS, said, questions(answers), {"title": titles}, seed=0)
     assert len(found["title"]) == 35 and time.process_time() - begun < 5
+
+
+def test_the_standard_error_of_an_accuracy_is_that_of_a_share():
+    examples = Examples(["x"] * 400, labels=np.arange(400) % 2)
+    found = standard_error(task(), classes(examples.labels, np.arange(400) >= 100), examples, seed=0)
+    assert found == pytest.approx(np.sqrt(0.75 * 0.25 / 400), rel=0.1)

@@ -29,7 +29,7 @@ from subarch.stages.growth.timaeus import (
     discard_model,
     expansion_outputs,
     joined_data,
-    read_lesson,
+    read_training,
 )
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session, seconds_left
@@ -37,7 +37,7 @@ from subarch.storage import read_json
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tracking.record import Run
-from subarch.training.agora import Growth, Trained
+from subarch.training.agora import Growth, Trained, best_of
 from subarch.training.socrates import answers, wrong_rows
 
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
@@ -86,15 +86,17 @@ class TaskAcademy:
         to_do = [lesson for lesson in lessons if not self._done(lesson)]
         if to_do and not self.session.deadline.expired:
             timaeus = self._timaeus(iteration, attempt)
-            timed = self._timed(to_do, self._later(len(thetas), iteration))
+            # Where nobody knows how many iterations follow, as many as if each halved the sets.
+            follow = math.ceil(math.log2(len(thetas))) if self.rounds is None else self.rounds - iteration
+            timed = self._timed(to_do, trainings_to_come(len(thetas), follow))
             for outcome in self.session.executor.map(timaeus.train, timed):
                 if not isinstance(outcome.error, BudgetError):  # then its share was too short for a first step
                     outcome.result()
                     self._record(outcome.item)
-        trained = tuple(read_lesson(self._place(lesson), lesson) for lesson in lessons if self._done(lesson))
+        trained = tuple(read_training(self._place(lesson)) for lesson in lessons if self._done(lesson))
         if not trained and iteration == 1:
             raise BudgetError("the budget was spent before the first training", "give a longer --budget")
-        self._discard_models()
+        self._discard_models(iteration)
         return trained
 
     def grow(self, best: Trained, attempt: int) -> Growth:
@@ -163,13 +165,16 @@ class TaskAcademy:
         """What the trainings of an iteration start from: the student, or the best model of the earlier ones."""
         if not self.settings.warm_start:
             return self.model
-        trained = [(score, place) for score, place in self._with_weights() if int(place.name.split("-")[0]) < iteration]
-        return ModelFolder(max(trained)[1]) if trained else self.model
+        before = {each: place for each, place in self._with_weights().items() if each.iteration < iteration}
+        return ModelFolder(before[self._best_of(list(before))]) if before else self.model
 
-    def _with_weights(self) -> list[tuple[float, Path]]:
-        """Score and folder of the finished trainings whose model is there."""
-        finished = [path.parent for path in (self.folder / TRAININGS).glob(f"*/{RESULT_FILE}")]
-        return [(read_json(place / RESULT_FILE)["score"], place) for place in finished if (place / WEIGHTS).exists()]
+    def _with_weights(self) -> dict[Trained, Path]:
+        """The finished trainings whose model is there, the latest first, and where."""
+        places = sorted((path.parent for path in (self.folder / TRAININGS).glob(f"*/{RESULT_FILE}")), reverse=True)
+        return {read_training(place): place for place in places if (place / WEIGHTS).exists()}
+
+    def _best_of(self, trained: Sequence[Trained]) -> Trained:
+        return best_of(trained, seen_most=self.settings.warm_start)
 
     def _answers(self, data: TaskData, iteration: int, attempt: int) -> Path:
         """File with what Socrates says of `data`, which every training of the iteration reads.
@@ -213,18 +218,6 @@ class TaskAcademy:
             share = (1 - SPARE) / (len(lessons) - done + later)
             yield replace(lesson, seconds=None if left is None else left * share)
 
-    def _later(self, thetas: int, iteration: int) -> int:
-        """How many trainings as long as those of this iteration the time for the later ones would be.
-
-        Of what is left the last iteration gets `LAST`, as it trains what is kept; the others share the rest evenly.
-        Where nobody knows how many will follow, as many as if each halved the sets.
-        """
-        follow = math.ceil(math.log2(thetas)) if self.rounds is None else self.rounds - iteration
-        if follow == 0:
-            return 0
-        of_the_last = round(LAST / (1 - LAST) * follow)
-        return thetas * (follow - 1 + of_the_last)
-
     def _record(self, lesson: Lesson) -> None:
         """A finished training becomes a child run, unless a killed run got this far."""
         name = f"training {lesson.name}"
@@ -242,11 +235,16 @@ class TaskAcademy:
             else:
                 child.log({"score": sign * found["score"]}, step=found["steps"])
 
-    def _discard_models(self) -> None:
-        """Of finished trainings keep the model of the best so far, or of several as good."""
-        kept = self._with_weights()
-        for score, place in kept:
-            if score < max(kept)[0]:
+    def _discard_models(self, iteration: int) -> None:
+        """Of finished trainings keep the model of the best so far, or of several as good; and what this one began with,
+        since a replay begins there again."""
+        trained = self._with_weights()
+        before = [each for each in trained if each.iteration < iteration]
+        kept = {
+            (best.iteration, best.score) for best in (self._best_of(part) for part in (list(trained), before) if part)
+        }
+        for each, place in trained.items():
+            if (each.iteration, each.score) not in kept:
                 discard_model(place)
 
     def _done(self, lesson: Lesson) -> bool:
@@ -257,6 +255,14 @@ class TaskAcademy:
 
     def _points_file(self, iteration: int, attempt: int) -> Path:
         return self.folder / POINTS / f"{iteration:02d}-{attempt}.parquet"
+
+
+def trainings_to_come(sets: int, follow: int) -> int:
+    """What the iterations after this one need, in trainings as long as each of the `sets` of this one.
+
+    Of the time the last iteration gets `LAST`, since it trains what is kept; the others have equal shares of the rest.
+    """
+    return sets * (follow - 1 + round(LAST / (1 - LAST) * follow)) if follow else 0
 
 
 def clear(folder: Path) -> None:

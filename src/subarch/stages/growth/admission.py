@@ -21,6 +21,8 @@ from subarch.training.socrates import answers, asked, balanced, wrong_rows
 
 SMALLEST_EXPANSION = 10
 """Questions of E below which its mistakes say nothing."""
+FEW = 100
+"""Questions of E below which a score on it, or on a half of it, is mostly chance: ±10 points at 95 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,11 @@ def admit(
         session.tell(
             "phase", name="warning", detail="the dev set selects and grows too: its score is not one of unseen data"
         )
-    session.phase("examining Socrates", f"on {asked(data.validation):,} examples")
+    count = asked(data.validation)
+    if count < FEW:
+        detail = f"the expansion set has {count} examples: what it selects is mostly chance; more rows: --valid FILE"
+        session.tell("phase", name="warning", detail=detail)
+    session.phase("examining Socrates", f"on {count:,} examples")
     accuracy = _accuracy(config, socrates, data)
     if accuracy < LEAST_ACCURACY:
         measured = "a correlation" if data.task.kind == "regression" else "an accuracy"

@@ -79,7 +79,7 @@ def finetune_agora(
             _log(run, told[-1])
             run.artifact(folder.path / STATE_FILE)
         session.tell("phase", name="iteration done", detail=_line(told[-1]))
-    best = best_of([iteration.best for iteration in iterations])
+    best = best_of([iteration.best for iteration in iterations], seen_most=settings.warm_start)
     found = _deliver(academy, best, run)
     return {
         "score": told[best.iteration - 1]["best_score"],

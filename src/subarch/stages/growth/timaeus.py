@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedModel
 
 from subarch.errors import DivergedError
 from subarch.optimize.hyperparameters import HyperparameterSet
@@ -19,6 +20,8 @@ from subarch.stages.saving import save_model
 from subarch.stages.session import Session
 from subarch.storage import read_json, replacing_file, write_json
 from subarch.tasks.base import Examples, TaskData
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.scores import standard_error
 from subarch.training.agora import Trained
 from subarch.training.predict import predict
 
@@ -84,16 +87,26 @@ class Timaeus:
             write_json(place / RESULT_FILE, {"theta": lesson.theta.to_json(), "score": None, "failed": error.message})
             (place / CHECKPOINT).unlink(missing_ok=True)
             return
-        expansion = self.model.encode(self.expansion, self.config.length_for(self.data.task))
-        outputs = predict(trained, expansion.encoded, expansion.pad_token_id)
+        outputs = self._outputs(trained, self.expansion)
+        selecting, task = self.data.validation, self.data.task
+        spread = standard_error(task, Predictions(self._outputs(trained, selecting)), selecting, self.config.seed)
         with replacing_file(place / OUTPUTS_FILE) as temporary:
             save_file({"outputs": outputs}, temporary)
-        save_model(place, trained, self.model, self.data.task)
-        numbers = {"score": outcome.best_score, "steps": outcome.steps, "best_step": outcome.best_step}
+        save_model(place, trained, self.model, task)
+        numbers = {
+            "score": outcome.best_score,
+            "error": spread,
+            "steps": outcome.steps,
+            "best_step": outcome.best_step,
+        }
         write_json(
             place / RESULT_FILE, {"theta": lesson.theta.to_json(), **numbers, "seconds": round(outcome.seconds, 3)}
         )
         (place / CHECKPOINT).unlink(missing_ok=True)
+
+    def _outputs(self, trained: PreTrainedModel, examples: Examples) -> np.ndarray:
+        seen = self.model.encode(examples, self.config.length_for(self.data.task))
+        return predict(trained, seen.encoded, seen.pad_token_id)
 
     def place(self, lesson: Lesson) -> Path:
         """Folder of a lesson."""
@@ -107,13 +120,16 @@ def config_of(config: FinetuneConfig, lesson: Lesson, place: Path) -> FinetuneCo
     return replace(config, out=place, seed=seed, agora=None, loop=replace(config.loop, **settings))
 
 
-def read_lesson(place: Path, lesson: Lesson) -> Trained:
-    """What came of a lesson that is done."""
+def read_training(place: Path) -> Trained:
+    """What came of the lesson whose folder this is, which is done."""
+    found = read_json(place / RESULT_FILE)
+    iteration, attempt, _ = place.name.split("-")
     return Trained(
-        theta=lesson.theta,
-        iteration=lesson.iteration,
-        attempt=lesson.attempt,
-        score=read_json(place / RESULT_FILE)["score"],
+        theta=HyperparameterSet.from_json(found["theta"]),
+        iteration=int(iteration),
+        attempt=int(attempt),
+        score=found["score"],
+        error=found.get("error", 0.0),
     )
 
 

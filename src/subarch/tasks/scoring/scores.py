@@ -10,7 +10,7 @@ import numpy as np
 
 from subarch.tasks.base import Array, Examples, Task
 from subarch.tasks.scoring.answers import official_best
-from subarch.tasks.scoring.bootstrap import interval, resampled_differences
+from subarch.tasks.scoring.bootstrap import interval, resampled, resampled_differences
 from subarch.tasks.scoring.measures import Measure, measure, metric_names, span_scores
 from subarch.tasks.scoring.predictions import Predictions
 
@@ -48,6 +48,12 @@ def score(task: Task, predictions: Predictions, examples: Examples, seed: int) -
 def main_score(task: Task, predictions: Predictions, examples: Examples) -> float:
     """The main metric alone, without an interval: what validation selects by."""
     return measure(task, task.main_metric, predictions, examples).value()
+
+
+def standard_error(task: Task, predictions: Predictions, examples: Examples, seed: int) -> float:
+    """Of the main metric, by the bootstrap: how far another set of as many examples would move it."""
+    found = resampled(measure(task, task.main_metric, predictions, examples), np.random.default_rng(seed))
+    return float(np.std(found))
 
 
 def slices(

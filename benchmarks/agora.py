@@ -17,8 +17,8 @@ Then, each for --seconds, with the same Θ:
 
 The best of Θ is chosen on validation rows carved from the training data; scores are of the official dev set, which
 selected nothing. `--variants` takes other settings of Agora, `name:{"field": value}`. The table has mean and
-standard deviation over seeds, and each method's difference from (d) over all tasks and seeds with a sign-flip test. A
-finished step is not repeated.
+standard deviation over seeds, and each method's difference from (d) over all tasks and seeds, with its standard error
+and a sign-flip test; and the same where Socrates passes the paper's condition. A finished step is not repeated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ import numpy as np
 import processor_clock  # noqa: F401
 from subarch.api import run_stage
 from subarch.running.machine import describe_machine
-from subarch.stages.growth.settings import PRESETS
+from subarch.stages.growth.settings import LEAST_ACCURACY, PRESETS
 from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.splits import carve
@@ -85,6 +85,9 @@ def main() -> None:
         "student": SIZES,
         "rows": rows,
         "paired": paired(rows, list(variants)),
+        "paired_where_socrates_is_admitted": paired(
+            [row for row in rows if row["socrates"] >= LEAST_ACCURACY], list(variants)
+        ),
         "machine": describe_machine(),
     }
     (arguments.out / "agora.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -217,7 +220,7 @@ def one_run(arguments: argparse.Namespace, name: str, seed: int, variant: tuple[
 
 def paired(rows: list[dict[str, Any]], names: list[str]) -> dict[str, dict[str, float]]:
     """How much (d) is above each other method, over all tasks and seeds, and the p of a two-sided sign-flip test."""
-    if "d agora" not in names:
+    if "d agora" not in names or not rows:
         return {}
     rng, found = np.random.default_rng(0), {}
     scores = {(row["task"], row["seed"], row["method"]): row["score"] for row in rows}
@@ -228,7 +231,12 @@ def paired(rows: list[dict[str, Any]], names: list[str]) -> dict[str, dict[str, 
         differences = np.asarray([scores[*key, "d agora"] - scores[*key, name] for key in keys])
         signs = rng.choice((-1.0, 1.0), size=(FLIPS, len(keys)))
         as_far = np.abs((signs * differences).mean(1)) >= abs(differences.mean()) - 1e-12
-        found[name] = {"mean": float(differences.mean()), "p": float((1 + as_far.sum()) / (1 + FLIPS))}
+        found[name] = {
+            "pairs": len(keys),
+            "mean": float(differences.mean()),
+            "error": float(differences.std(ddof=1) / len(keys) ** 0.5) if len(keys) > 1 else 0.0,
+            "p": float((1 + as_far.sum()) / (1 + FLIPS)),
+        }
     return found
 
 
@@ -244,9 +252,15 @@ def table(report: dict[str, Any], names: list[str]) -> str:
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     means = [statistics.mean(100 * row["score"] for row in rows if row["method"] == name) for name in names]
     lines.append("| mean | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
-    lines += [
-        f"d − {name}: {100 * found['mean']:+.2f} (p = {found['p']:.3f})" for name, found in report["paired"].items()
-    ]
+    for title, key in (
+        ("all", "paired"),
+        ("where Socrates is right two times in three on E", "paired_where_socrates_is_admitted"),
+    ):
+        lines += [
+            f"d − {name}, {title}: {100 * found['mean']:+.2f} ± {100 * found['error']:.2f}, "
+            f"{found['pairs']} pairs (p = {found['p']:.3f})"
+            for name, found in report[key].items()
+        ]
     return "\n".join(lines)
 
 

@@ -90,6 +90,7 @@ def test_metrics_that_cannot_be(metrics, match, hint):
         ({"trials": 0}, "trials is 0"),
         ({"workers": 0}, "workers is 0"),
         ({"attempts": 0}, "attempts is 0"),
+        ({"train_examples": 0}, "train_examples is 0, expected at least 1"),
         ({"cpus": 0}, "cpus is 0"),
         ({"budget": "soon"}, "the duration is 'soon'"),
         ({"confirm": {"seeds": 0}}, "confirm is 3 members and 0 seeds"),

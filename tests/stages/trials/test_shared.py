@@ -106,6 +106,20 @@ def test_a_killed_preparation_is_repeated_with_the_same_outcome(searches, tmp_pa
     assert before == {path: path.stat().st_mtime_ns for path in broken.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("kind", ["classes", "choice", "span"])
+def test_a_sample_of_the_data(searches, tmp_path, kind):  # noqa: F811
+    config, folder = searches(kind)
+    whole = open_shared(config, folder).data
+    config = replace(config, teacher=str(folder / "teacher"), train_examples=20, validation_examples=9)
+    prepare_shared(config, Session(), tmp_path / "shared")
+    shared = open_shared(config, tmp_path / "shared")
+    train, validation = shared.data.train, shared.data.validation
+    assert train.texts == whole.train.sample(20).texts and validation.texts == whole.validation.sample(9).texts
+    assert shared.data.test.texts == whole.test.texts
+    rows = np.arange(len(train))
+    assert len(shared.outputs(shared.view(1.0), StudentConfig(), None)(rows)["teacher_logits"]) == len(train) <= 20
+
+
 def test_a_vocabulary_is_cut_once_whoever_asks_for_it(searches, tmp_path):  # noqa: F811
     config, folder = searches()
     shared = open_shared(config, folder)

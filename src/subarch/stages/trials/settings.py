@@ -164,6 +164,11 @@ class SearchConfig:
     seed: int = 0
     max_length: int | None = None
     """Longest input in tokens; that of the task by default."""
+    train_examples: int | None = None
+    """Students learn from at most so many training examples, a fixed sample of them; a teacher that is fine-tuned first
+    learns from all. The teacher is asked about each of them before the first trial."""
+    validation_examples: int | None = None
+    """Trials are scored on at most so many validation examples, a fixed sample of them."""
     trials: int = 40
     """How many, the baseline included. More than before continues the same search."""
     budget: str | None = None
@@ -201,9 +206,10 @@ class SearchConfig:
     """Thresholds from now on, None for none; kept in the record until they are set again."""
 
     def __post_init__(self) -> None:
-        for name in ("trials", "workers", "attempts"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("trials", "workers", "attempts", "train_examples", "validation_examples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}, expected at least 1")
         if self.max_length is not None and self.max_length < 1:
             raise ConfigError(f"max_length is {self.max_length}, expected at least 1")
         if self.cpus <= 0 or self.gpus < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -98,16 +98,23 @@ def imitated(donor: Donor, layers: str, depth: int) -> tuple[int, ...]:
 
 def open_shared(config: SearchConfig, folder: Path) -> Shared:
     """What `prepare_shared` made; read once by a process."""
-    data = config.data
-    return _opened(data, config.teacher, config.max_length, folder.resolve())
+    sizes = config.train_examples, config.validation_examples
+    return _opened(config.data, sizes, config.teacher, config.max_length, folder.resolve())
 
 
 @lru_cache(maxsize=1)
-def _opened(data_config: DataConfig, source: str, max_length: int | None, folder: Path) -> Shared:
+def _opened(
+    data_config: DataConfig, sizes: tuple[int | None, int | None], source: str, max_length: int | None, folder: Path
+) -> Shared:
     teacher = teacher_of(source, folder)
-    data = aligned(load_data(data_config), teacher)
+    data = _sampled(aligned(load_data(data_config), teacher), *sizes)
     donor = _donor(teacher, data.task, folder)
     return Shared(data, donor, max_length or data.task.max_length, folder)
+
+
+def _sampled(data: TaskData, train: int | None, validation: int | None) -> TaskData:
+    """What trials learn from and are scored on; the test split stays whole."""
+    return replace(data, train=data.train.sample(train), validation=data.validation.sample(validation))
 
 
 def _donor(teacher: ModelFolder, task: Task, folder: Path) -> Donor:
@@ -148,7 +155,7 @@ def _teacher_and_data(config: SearchConfig, session: Session, folder: Path) -> t
         )
         finetune(settings, session)
     teacher = teacher_of(config.teacher, folder)
-    return teacher, aligned(data, teacher)
+    return teacher, _sampled(aligned(data, teacher), config.train_examples, config.validation_examples)
 
 
 def _require_labels(data: TaskData) -> None:

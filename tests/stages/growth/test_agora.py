@@ -321,6 +321,14 @@ def test_half_around_mistakes_and_half_around_training_examples(grown):
     assert len(set(found["text"])) == len(found["text"])
 
 
+def test_one_point_a_source_and_transformation_around_both(grown):
+    _, out, _ = grown(agora={"sources": "mixed", "growth": None})
+    (found,) = tiny_agora.points(out).values()
+    sources = list(zip(found["source"], found["transformation"], strict=True))
+    assert len(set(sources)) == len(sources)
+    assert {source.split(":")[0] for source in found["source"]} == {"train", "validation"}
+
+
 def test_balance(grown):
     _, out, _ = grown(agora={"balance": "discard"})
     (found,) = tiny_agora.points(out).values()

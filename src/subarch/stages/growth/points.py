@@ -105,30 +105,34 @@ class PointMaker:
             rng: Draws all that is random.
             deadline: Where it comes first, what there is by then is all.
         """
-        train, share = self.data.train, self.settings.growth
+        share, count = self.settings.growth, asked(wrong)
         if self.settings.sources == "mistakes" or not len(wrong):
-            return self._points(wrong, share, asked(wrong), (rng, deadline))
+            return self._points(wrong, share, count, (rng, deadline))
+        if self.settings.sources == "random":
+            return self._points(self._at_random(len(wrong), rng), share, count, (rng, deadline))
         half = None if share is None else share / 2
-        if self.settings.sources == "mixed" and half is not None:
-            around = self._points(wrong, half, asked(wrong), (rng, deadline.share(0.5)))
-            self.know(around.examples)
-            more = self.around_training(half, rng, deadline)
-            return AddedPoints(
-                examples=around.examples.joined(more.examples),
-                growth=Growth(
-                    mistakes=around.growth.mistakes,
-                    produced=around.growth.produced + more.growth.produced,
-                    added=around.growth.added + more.growth.added,
-                ),
-            )
-        sources = train.sample(len(wrong), seed=int(rng.integers(2**31)))
-        return self._points(sources, share, asked(wrong), (rng, deadline))
+        mistaken = self._points(wrong, half, count, (rng, deadline.share(0.5)))
+        self.know(mistaken.examples)
+        if half is None:
+            others = self._points(self._at_random(len(wrong), rng), None, 0, (rng, deadline))
+        else:
+            others = self.around_training(half, rng, deadline)
+        return AddedPoints(
+            examples=mistaken.examples.joined(others.examples),
+            growth=Growth(
+                mistakes=count,
+                produced=mistaken.growth.produced + others.growth.produced,
+                added=mistaken.growth.added + others.growth.added,
+            ),
+        )
+
+    def _at_random(self, count: int, rng: np.random.Generator) -> Examples:
+        return self.data.train.sample(count, seed=int(rng.integers(2**31)))
 
     def around_training(self, share: float, rng: np.random.Generator, deadline: Deadline = NEVER) -> AddedPoints:
         """Points around random training examples, `share` as many as there are if the time allows."""
-        train = self.data.train
-        count = math.ceil(SPARE * share * len(train) / max(1, len(self.transformations)))
-        return self._points(train.sample(count, seed=int(rng.integers(2**31))), share, 0, (rng, deadline))
+        count = math.ceil(SPARE * share * len(self.data.train) / max(1, len(self.transformations)))
+        return self._points(self._at_random(count, rng), share, 0, (rng, deadline))
 
     def _points(
         self,

@@ -250,7 +250,7 @@ def test_killed_at_a_random_step_it_ends_as_if_it_had_not_been(shards, teacher, 
         if name == "killed":
             process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
             limit = time.monotonic() + 120
-            wait = float(np.random.default_rng().uniform(0.0, 0.3))
+            wait = float(np.random.default_rng().uniform(0.0, 0.1))
             while not previous(out / "checkpoint.safetensors").exists():
                 assert process.poll() is None and time.monotonic() < limit
                 time.sleep(0.002)

@@ -96,7 +96,8 @@ class TaskAcademy:
         trained = tuple(read_training(self._place(lesson)) for lesson in lessons if self._done(lesson))
         if not trained and iteration == 1:
             raise BudgetError("the budget was spent before the first training", "give a longer --budget")
-        self._discard_models(iteration)
+        if trained:
+            self._discard_models(iteration, attempt)
         return trained
 
     def grow(self, best: Trained, attempt: int) -> Growth:
@@ -235,9 +236,15 @@ class TaskAcademy:
             else:
                 child.log({"score": sign * found["score"]}, step=found["steps"])
 
-    def _discard_models(self, iteration: int) -> None:
-        """Of finished trainings keep the model of the best so far, or of several as good; and what this one began with,
-        since a replay begins there again."""
+    def _discard_models(self, iteration: int, attempt: int) -> None:
+        """Of finished trainings keep the model of the best so far, or of several as good; and what this iteration began
+        with, since a replay begins there again.
+
+        Nothing where a later one has begun: it was done before that, and what that one began with has to stay.
+        """
+        begun = (path.name.split("-") for path in (self.folder / TRAININGS).iterdir())
+        if max((int(number), int(replay)) for number, replay, _ in begun) > (iteration, attempt):
+            return
         trained = self._with_weights()
         before = [each for each in trained if each.iteration < iteration]
         kept = {

@@ -48,7 +48,7 @@ TO_CHOOSE = ("sst2-500", "qnli-500", "qqp-5000")
 SIZES = "num_hidden_layers=3 hidden_size=384 intermediate_size=1024"
 SIZES_OF_MANY_WORDS = "num_hidden_layers=2 hidden_size=384 intermediate_size=192"
 MANY_WORDS = ("rte", "mrpc")
-"""Their training texts use 13,000 to 15,000 tokens, which `extract` keeps: a third of the teacher leaves room for less."""
+"""Of whose training texts `extract` keeps 13,000 to 15,000 tokens, so that a third of the teacher leaves less room."""
 VOCABULARY = 0.25
 CHOICES = {"copa": "mrpc"}
 """`extract` makes no student for a choice: it is that of another task, with a new head."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,13 +58,13 @@ class Encoding:
         return np.hstack(columns)
 
 
-class Encoded:
+class Encoded(ABC):
     """What has an encoding: the methods that a `Domain` and a `Table` share."""
 
     @property
+    @abstractmethod
     def encoding(self) -> Encoding:
         """The columns."""
-        raise NotImplementedError
 
     @property
     def features(self) -> tuple[Feature, ...]:

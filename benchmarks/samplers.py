@@ -9,13 +9,16 @@ shown as a share of the best that any sampler reached there in any run. With --p
 and the oldest one is told next. Ranks are taken per problem and seed among those that can take the problem. A sampler
 that is not installed is left out, one that raises keeps what it had. Each run is kept in a file of its own: an
 interrupted benchmark goes on, one with more seeds or samplers adds to it; after changing a sampler, delete its files
-in `runs`. Seconds are those of asking and telling, by the clock and by the processor (on a busy machine the second is
-the one to believe); set OMP_NUM_THREADS=1.
+in `runs`. `--archive FILE` adds the runs to a compressed file, without their configurations, and takes from it those
+that it holds: `benchmarks/data/samplers.jsonl.gz` has those of docs/results.md. Seconds are those of asking and
+telling, by the clock and by the processor (on a busy machine the second is the one to believe); set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import io
 import json
 import multiprocessing
 import sys
@@ -35,7 +38,7 @@ from sampler_problems import PROBLEMS, Failed, Task, task
 from sampler_report import markdown, report
 from subarch.errors import UserError
 from subarch.running.machine import describe_machine
-from subarch.storage import write_json
+from subarch.storage import replacing_file, write_json
 
 BROKEN = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, UserError)
 """What a sampler may raise without ending the benchmark."""
@@ -57,15 +60,28 @@ class Run:
         problem = self.problem.replace("/", "_").replace(":", "-")
         return self.out / "runs" / f"{problem}_{self.sampler}_p{self.pending}_t{self.trials}_s{self.seed}.json"
 
+    @property
+    def name(self) -> str:
+        """In an archive, where a table goes by the name of its file."""
+        return f"{Path(self.problem).name}_{self.sampler}_p{self.pending}_t{self.trials}_s{self.seed}"
+
 
 def main() -> None:
     arguments = parse()
     runs = list(planned(arguments))
-    missing = [run for run in runs if not run.path.exists()]
+    archived = read_archive(arguments.archive)
+    missing = [run for run in runs if run.name not in archived and not run.path.exists()]
     print(f"{len(runs)} runs, {len(runs) - len(missing)} of them done", file=sys.stderr)
     for done, run in enumerate(carried_out(missing, arguments.processes), start=1):
         print(f"{done}/{len(missing)} {run.path.stem}", file=sys.stderr, flush=True)
-    results = [json.loads(run.path.read_text(encoding="utf-8")) for run in runs]
+    results = [
+        {**archived[run.name], "problem": run.problem}
+        if run.name in archived
+        else json.loads(run.path.read_text(encoding="utf-8"))
+        for run in runs
+    ]
+    if arguments.archive is not None:
+        write_archive(arguments.archive, archived | {run.name: r for run, r in zip(runs, results, strict=True)})
     checkpoints = [n for n in (25, 50, 100, 200, 300) if n <= arguments.trials] or [arguments.trials]
     content = report(results, {name: task(name) for name in arguments.problems}, checkpoints)
     content["machine"] = describe_machine()
@@ -87,6 +103,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pending", type=int, default=1, help="trials in flight")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--archive", type=Path, help="compressed file of runs, read and added to")
     return parser.parse_args()
 
 
@@ -96,6 +113,34 @@ def seeds(text: str) -> list[int]:
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
+
+
+def read_archive(path: Path | None) -> dict[str, dict[str, Any]]:
+    """The runs by their names."""
+    if path is None or not path.exists():
+        return {}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return {row["name"]: row for row in map(json.loads, file)}
+
+
+def write_archive(path: Path, runs: dict[str, dict[str, Any]]) -> None:
+    """In the order of their names; the same runs give the same bytes."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
+        for name in sorted(runs):
+            run = runs[name]
+            trials = [{key: short(value) for key, value in trial.items() if key != "params"} for trial in run["trials"]]
+            row = {**run, "name": name, "problem": Path(run["problem"]).name, "trials": trials}
+            file.write(json.dumps(row, sort_keys=True).encode() + b"\n")
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(packed.getvalue())
+
+
+def short(value: Any) -> Any:
+    """Six digits tell hypervolumes apart."""
+    if isinstance(value, dict):
+        return {name: short(inner) for name, inner in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def planned(arguments: argparse.Namespace) -> Iterator[Run]:

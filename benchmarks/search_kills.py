@@ -271,6 +271,7 @@ def main() -> None:
         expected = whole.check()
         while done(tally) < given.kills:
             ordinary(new("workers" if tally.searches % 2 else "process"), expected)
+            print(f"{done(tally)} of {given.kills} kills", file=sys.stderr, flush=True)
         while tally.kills["head"] + tally.kills["raylet"] < given.ray_head:
             headless(new("ray"))
     report(tally, given)

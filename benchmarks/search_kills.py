@@ -99,8 +99,7 @@ class Search:
         try:
             process.communicate(timeout=STALL)
         except subprocess.TimeoutExpired:
-            kill(process.pid)
-            self.tally.stalled += 1
+            self._give_up(process)
             return None
         return process.returncode
 
@@ -125,13 +124,20 @@ class Search:
         try:
             process.communicate(timeout=STALL)
         except subprocess.TimeoutExpired:
-            kill(process.pid)
-            self.tally.stalled += 1
+            self._give_up(process)
             return
         if victim in ("head", "raylet") and killed and process.returncode:
             self.expect_one_line(process.returncode, f"kill of the {victim}")
         elif victim != "driver" or not killed:
             self.judge(process.returncode)
+
+    def _give_up(self, process: subprocess.Popen[str]) -> None:
+        kill(process.pid)
+        self.tally.stalled += 1
+        load = os.getloadavg()[0]
+        self.tally.notes.append(
+            f"no end in {STALL:.0f} s, load {load:.1f}, run in {self.where}: {self.errors()[-500:]}"
+        )
 
     def _wait(self, process: subprocess.Popen[str], *, early: bool) -> bool:
         """Wait until a random number of trials were told; False where the call ended or stalls before."""

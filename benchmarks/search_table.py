@@ -16,9 +16,11 @@ import argparse
 import dataclasses
 import gzip
 import io
+import itertools
 import json
 import math
 import sys
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from subarch.api import configured, run_stage
+from subarch.optimize.domain import Choice, Domain, Params
 from subarch.running.machine import describe_machine
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.output import RESULT_FILE, RUN_FILE
@@ -52,6 +55,9 @@ PARAMETERS = {
     "distillation.temperature": {"low": 1.0, "high": 8.0},
     "distillation.hidden_weight": {"low": 0.0, "high": 2.0},
 }
+SIZES = tuple(name for name in PARAMETERS if name.startswith("student.") and name != "student.layers")
+KNOWN = ("num_parameters", "flops")
+"""Metrics that follow from SIZES."""
 METRICS = {
     "accuracy": {"threshold": 75},
     "num_parameters": {"direction": "minimize"},
@@ -72,7 +78,9 @@ def main() -> None:
         "command": f"python benchmarks/search_table.py --trials {arguments.trials} --steps {arguments.steps}",
         "parameters": rows.pop("parameters"),
         "metrics": rows.pop("metrics"),
-        "known": ["num_parameters", "flops"],
+        "known": list(KNOWN),
+        "sizes": list(SIZES),
+        "known_of_sizes": rows.pop("known_of_sizes"),
         "rows": {"train": arguments.train, "validation": arguments.validation},
         "teacher": arguments.teacher,
         "versions": {name: version(name) for name in ("subarch", "torch", "transformers")},
@@ -152,9 +160,26 @@ def table_rows(config: SearchConfig, record: Record) -> dict[str, Any]:
     trials = []
     for entry in Ledger(record, run_id).load():
         if entry.ending is not None and entry.ending.state in ("finished", "failed"):
-            trials.append(row(entry, {name: known[name](entry.params) for name in ("num_parameters", "flops")}))
-    metrics = [dataclasses.asdict(metric) for metric in config.objectives]
-    return {"parameters": config.domain.to_json(), "metrics": metrics, "trials": trials}
+            trials.append(row(entry, {name: known[name](entry.params) for name in KNOWN}))
+    return {
+        "parameters": config.domain.to_json(),
+        "metrics": [dataclasses.asdict(metric) for metric in config.objectives],
+        "trials": trials,
+        "known_of_sizes": known_of_sizes(config.domain, known),
+    }
+
+
+def known_of_sizes(domain: Domain, known: Mapping[str, Callable[[Params], float]]) -> list[list[float]]:
+    """Of every architecture that can be tried: its sizes, in the order of SIZES, then the known metrics."""
+    every = [
+        parameter.values if isinstance(parameter, Choice) else range(int(parameter.low), int(parameter.high) + 1)
+        for parameter in (domain.parameters[name] for name in SIZES)
+    ]
+    found = []
+    for sizes in itertools.product(*every):
+        params = dict(zip(SIZES, sizes, strict=True))
+        found.append([*sizes, *(known[name](params) for name in KNOWN)])
+    return found
 
 
 def row(entry: Entry, known: dict[str, float]) -> dict[str, Any]:

@@ -5,8 +5,8 @@
 Needs the official files (SUBARCH_DATA) and the packaged teacher. Socrates is the packaged encoder, fine-tuned on the
 task. Of SST-2 and QNLI Timaeus sees 500 rows, 150 of which are E, and Socrates sees all: trained on 500, he would be
 right in 79 % and 54 % of dev and have nothing to teach. Timaeus is cut out of Socrates by `subarch extract`, as
-`subarch compress` does it, and keeps a quarter of the vocabulary or what the training texts use: 32 or 33 % of his
-parameters.
+`subarch compress` does it, and keeps a quarter of the vocabulary or what the training texts use: at most a third of
+his parameters.
 `--choose` is for choosing settings: it scores on training rows of large tasks that neither Socrates nor Timaeus learned
 from, and never opens a dev set.
 

@@ -13,6 +13,7 @@ from subarch.api import configured, run_stage
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
 from subarch.errors import ConfigError, DataError, DivergedError, InterruptedRun, ModelError
+from subarch.running.budget import Deadline
 from subarch.stages.extraction import corpus_candidates, timing
 from subarch.stages.extraction.corpus_candidates import _mean_of_blocks
 from subarch.stages.extraction.settings import ExtractConfig, Theta, parse_count
@@ -232,6 +233,18 @@ def test_a_killed_search_goes_on_and_repeats_nothing(corpus, teacher, tmp_path, 
     assert sorted(child["name"] for child in children) == [f"candidate {index}" for index in range(5)]
     assert {child["status"] for child in children} == {"FINISHED"}
     assert all({"parameters", "latency_ms", "error", "w"} <= child["metrics"].keys() for child in children)
+
+
+def test_without_time_the_smallest_candidate_is_taken_and_said(search):
+    events = []
+    session = Session(deadline=Deadline.after(0.0), on_event=events.append)
+    result, out = search(session, space={"sizes": SPACE})
+    (only,) = result.metrics["candidates"]
+    whole, _ = search(space={"sizes": SPACE}, epsilon=1)
+    assert only["parameters"] == min(row["parameters"] for row in whole.metrics["candidates"])
+    assert (out / "student" / "model.safetensors").exists()
+    said = [event["detail"] for event in events if event.get("name") == "warning"]
+    assert said == ["no time was left for the search, so the smallest student is taken: give a longer --budget"]
 
 
 def test_a_stop_after_a_candidate_is_said(search):

@@ -150,7 +150,9 @@ def _affordable(
     if remaining is None:
         return steps, epsilon
     if remaining <= 0:
-        # On a slow machine the teacher takes it all; one untrained candidate is late, an error would lose the teacher.
+        # On a slow machine what comes before takes it all. Late is better than nothing, after a teacher was trained.
+        detail = "no time was left for the search, so the smallest student is taken: give a longer --budget"
+        session.tell("phase", name="warning", detail=detail)
         return 0, config.epsilon or len(space)
     fixed, each = _seconds_of_a_candidate(workshop, space[len(space) // 2])
     total = 0.85 * (seconds_left(session.deadline) or 0.0)

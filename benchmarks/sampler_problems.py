@@ -8,8 +8,6 @@ objective or else the reference given here, of noise-free values, and of the tri
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+from json_lines import read_lines
 from subarch.optimize.domain import Choice, Condition, Domain, Float, Int, Params
 from subarch.optimize.metrics import Metric
 from subarch.optimize.study import Problem
@@ -237,6 +236,8 @@ def mixed_truth(params: Params) -> Values:
 
 # Of trials that were run.
 
+FOREST = {"n_estimators": 200, "min_samples_leaf": 2, "max_features": 0.5, "random_state": 0}
+
 
 def table(path: Path) -> Task:
     """A landscape learned from the trials that `search_table.py` wrote: accuracy and failure by random forests.
@@ -246,8 +247,7 @@ def table(path: Path) -> Task:
     landscape of cells, in which whoever looks near a good trial finds the same one again. Known metrics are exact. The
     first line of the file holds the parameters and the metrics, every other one a trial.
     """
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        header, *rows = [json.loads(line) for line in file]
+    header, *rows = read_lines(path)
     domain = Domain.parse(header["parameters"])
     metrics = tuple(Metric(**metric) for metric in header["metrics"])
     sizes, names = header["sizes"], header["known"]
@@ -267,7 +267,7 @@ def table(path: Path) -> Task:
 
     def truth(params: Params) -> Values:
         place = domain.encode_many([params])
-        if len(finished) < len(rows) and fails.predict(place)[0]:
+        if fails.predict(place)[0]:
             raise Failed("as the trials there")
         return {name: float(forest.predict(place)[0]) for name, forest in learned.items()} | {
             name: known(name, params) for name in names
@@ -290,8 +290,6 @@ def table(path: Path) -> Task:
     traits += ["failures"] if len(finished) < len(rows) else []
     return Task(problem=problem, truth=truth, noise=errors, errors=errors, traits=tuple(traits))
 
-
-FOREST = {"n_estimators": 200, "min_samples_leaf": 2, "max_features": 0.5, "random_state": 0}
 
 ZDT = {"f1": 1.1, "f2": 5.0}
 """Beyond what f1 can be, and worse than most random f2."""

@@ -8,17 +8,16 @@ Hypervolume is of the trials that ended so far, noise-free, over the thresholds 
 shown as a share of the best that any sampler reached there in any run. With --pending 8, eight trials are in flight,
 and the oldest one is told next. Ranks are taken per problem and seed among those that can take the problem. A sampler
 that is not installed is left out, one that raises keeps what it had. Each run is kept in a file of its own: an
-interrupted benchmark goes on, one with more seeds or samplers adds to it; after changing a sampler, delete its files
-in `runs`. `--archive FILE` adds the runs to a compressed file, without their configurations, and takes from it those
-that it holds: `benchmarks/data/samplers.jsonl.gz` has those of docs/results.md. Seconds are those of asking and
-telling, by the clock and by the processor (on a busy machine the second is the one to believe); set OMP_NUM_THREADS=1.
+interrupted benchmark goes on, one with more seeds or samplers adds to it. `--archive FILE` adds the runs to a
+compressed file, without their configurations, and takes from it those that it holds; those of docs/results.md are in
+`benchmarks/data/samplers.jsonl.gz`. After changing a sampler, `--forget` it: all its runs leave the folder and the
+archive. Seconds are those of asking and telling, by the clock and by the processor (on a busy machine the second is the
+one to believe); set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import io
 import json
 import multiprocessing
 import sys
@@ -33,12 +32,13 @@ from typing import Any
 
 import numpy as np
 
+from json_lines import read_lines, write_lines
 from sampler_peers import SAMPLERS, Peer, Sampler, quiet, version
 from sampler_problems import PROBLEMS, Failed, Task, task
 from sampler_report import markdown, report
 from subarch.errors import UserError
 from subarch.running.machine import describe_machine
-from subarch.storage import replacing_file, write_json
+from subarch.storage import write_json
 
 BROKEN = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, UserError)
 """What a sampler may raise without ending the benchmark."""
@@ -70,6 +70,12 @@ def main() -> None:
     arguments = parse()
     runs = list(planned(arguments))
     archived = read_archive(arguments.archive)
+    for name in arguments.forget:
+        archived = {key: run for key, run in archived.items() if run["sampler"] != name}
+        for path in (arguments.out / "runs").glob(f"*_{name}_p*.json"):
+            path.unlink()
+    if arguments.archive is not None and arguments.forget:
+        write_archive(arguments.archive, archived)
     missing = [run for run in runs if run.name not in archived and not run.path.exists()]
     print(f"{len(runs)} runs, {len(runs) - len(missing)} of them done", file=sys.stderr)
     for done, run in enumerate(carried_out(missing, arguments.processes), start=1):
@@ -104,6 +110,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--archive", type=Path, help="compressed file of runs, read and added to")
+    parser.add_argument("--forget", nargs="+", default=[], choices=list(SAMPLERS), help="run these anew, all of theirs")
     return parser.parse_args()
 
 
@@ -117,23 +124,16 @@ def seeds(text: str) -> list[int]:
 
 def read_archive(path: Path | None) -> dict[str, dict[str, Any]]:
     """The runs by their names."""
-    if path is None or not path.exists():
-        return {}
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return {row["name"]: row for row in map(json.loads, file)}
+    return {} if path is None or not path.exists() else {row["name"]: row for row in read_lines(path)}
 
 
 def write_archive(path: Path, runs: dict[str, dict[str, Any]]) -> None:
-    """In the order of their names; the same runs give the same bytes."""
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
-        for name in sorted(runs):
-            run = runs[name]
-            trials = [{key: short(value) for key, value in trial.items() if key != "params"} for trial in run["trials"]]
-            row = {**run, "name": name, "problem": Path(run["problem"]).name, "trials": trials}
-            file.write(json.dumps(row, sort_keys=True).encode() + b"\n")
-    with replacing_file(path) as temporary:
-        temporary.write_bytes(packed.getvalue())
+    """In the order of their names, without configurations."""
+    rows = []
+    for name, run in sorted(runs.items()):
+        trials = [{key: short(value) for key, value in trial.items() if key != "params"} for trial in run["trials"]]
+        rows.append({**run, "name": name, "problem": Path(run["problem"]).name, "trials": trials})
+    write_lines(path, rows)
 
 
 def short(value: Any) -> Any:

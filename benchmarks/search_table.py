@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gzip
-import io
 import itertools
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -27,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from json_lines import write_lines
 from subarch.api import configured, run_stage
 from subarch.optimize.domain import Choice, Domain, Params
 from subarch.running.machine import describe_machine
@@ -55,9 +53,9 @@ PARAMETERS = {
     "distillation.temperature": {"low": 1.0, "high": 8.0},
     "distillation.hidden_weight": {"low": 0.0, "high": 2.0},
 }
-SIZES = tuple(name for name in PARAMETERS if name.startswith("student.") and name != "student.layers")
 KNOWN = ("num_parameters", "flops")
-"""Metrics that follow from SIZES."""
+SIZES = tuple(name for name in PARAMETERS if name.startswith("student.") and name != "student.layers")
+"""What the known metrics follow from."""
 METRICS = {
     "accuracy": {"threshold": 75},
     "num_parameters": {"direction": "minimize"},
@@ -86,7 +84,7 @@ def main() -> None:
         "versions": {name: version(name) for name in ("subarch", "torch", "transformers")},
         "machine": describe_machine(),
     }
-    write(arguments.table, [header, *rows["trials"]])
+    write_lines(arguments.table, [header, *rows["trials"]])
     print(summary(rows["trials"], arguments.table))
 
 
@@ -160,7 +158,7 @@ def table_rows(config: SearchConfig, record: Record) -> dict[str, Any]:
     trials = []
     for entry in Ledger(record, run_id).load():
         if entry.ending is not None and entry.ending.state in ("finished", "failed"):
-            trials.append(row(entry, {name: known[name](entry.params) for name in KNOWN}))
+            trials.append(row(entry))
     return {
         "parameters": config.domain.to_json(),
         "metrics": [dataclasses.asdict(metric) for metric in config.objectives],
@@ -182,7 +180,7 @@ def known_of_sizes(domain: Domain, known: Mapping[str, Callable[[Params], float]
     return found
 
 
-def row(entry: Entry, known: dict[str, float]) -> dict[str, Any]:
+def row(entry: Entry) -> dict[str, Any]:
     assert entry.ending is not None
     return {
         "number": entry.number,
@@ -190,21 +188,10 @@ def row(entry: Entry, known: dict[str, float]) -> dict[str, Any]:
         "params": dict(entry.params),
         "metrics": dict(entry.ending.metrics),
         "errors": dict(entry.ending.errors),
-        "known": {name: value for name, value in known.items() if math.isfinite(value)},
         "reason": entry.ending.reason,
         "seconds": entry.ending.seconds,
         "curve": [list(point) for point in entry.ending.curve],
     }
-
-
-def write(path: Path, records: list[dict[str, Any]]) -> None:
-    """The same trials give the same bytes: the archive holds no time."""
-    text = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
-        file.write(text.encode())
-    with replacing_file(path) as temporary:
-        temporary.write_bytes(packed.getvalue())
 
 
 def show(event: dict[str, Any]) -> None:

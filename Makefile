@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 OUT ?= out/quickstart
+# Test processes at a time.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test format clean
@@ -28,7 +30,7 @@ test: install ## What CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 format: install ## Format and sort imports
 	$(BIN)/ruff check --fix --select I src tests benchmarks

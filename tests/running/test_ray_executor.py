@@ -49,6 +49,11 @@ def test_an_item_that_cannot_be_read_is_a_failure(one):
     assert isinstance(failed.error, ZeroDivisionError) and fine.result() == 4
 
 
+def test_workers_of_a_cluster_of_our_own_are_as_nice_as_we_are(one):
+    (niceness,) = [outcome.result() for outcome in one.map(eval, ["__import__('os').nice(0)"])]
+    assert niceness == os.nice(0)
+
+
 class Unreadable:
     def __reduce__(self):
         return divmod, (1, 0)

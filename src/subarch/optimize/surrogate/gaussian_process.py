@@ -1,9 +1,10 @@
 """Gaussian process regression: hyperparameters by their posterior mode, predictions, and joint samples.
 
-Matérn 5/2 with a length scale a group of features, a constant mean (profiled out), a learned noise, and known variances
-of single observations on top (Rasmussen and Williams 2006, chapters 2 and 5). The prior of the length scales grows with
-the root of the dimension (Hvarfner et al. 2024, arXiv 2402.02229), which keeps 10 to 20 parameters learnable from few
-trials. Values are expected to be standardised, features in [0, 1].
+Half of the signal is what each group of features does on its own, the other half a Matérn 5/2 process of all with a
+length scale a group (`surrogate/kernel.py`). A constant mean is profiled out, the noise is learned, and known variances
+of single observations come on top (Rasmussen and Williams 2006, chapters 2 and 5). The prior of the length scales grows
+with the root of the dimension (Hvarfner et al. 2024, arXiv 2402.02229), which keeps 10 to 20 parameters learnable from
+few trials. Values are expected to be standardised, features in [0, 1].
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from subarch.optimize.surrogate.kernel import (
     contracted_gradient,
     matern,
     matern_and_slope,
+    own_effects,
     squared_distances,
 )
+
+_OWN_SHARE = 0.5
+"""Of the signal's variance: the part of what each group does on its own."""
 
 _JITTER = 1e-8
 _SCALE_PRIOR = (0.0, 0.7)
@@ -77,11 +82,12 @@ def fit(data: Observations) -> Hyperparameters:
     lengths = (math.log(data.shortest), math.log(_LONGEST))
     bounds = [lengths] * number + [_SCALE_BOUNDS, (math.log(data.least_noise), math.log(_MOST_NOISE))]
     best: tuple[float, Array] | None = None
+    own = _own_of(data)
     for start in starts:
         found = optimize.minimize(
             _loss_and_gradient,
             start,
-            args=(data,),
+            args=(data, own),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -94,11 +100,18 @@ def fit(data: Observations) -> Hyperparameters:
     return Hyperparameters(lengths=np.exp(best[1][:-2]), scale=float(scale), noise=float(noise))
 
 
-def _loss_and_gradient(theta: Array, data: Observations) -> tuple[float, Array]:
+def _own_of(data: Observations) -> Array:
+    """The kernel of the own effects between all pairs, which no hyperparameter changes; shape (n, n)."""
+    features = own_effects(data.features, data.groups.astype(int))
+    return features @ features.T
+
+
+def _loss_and_gradient(theta: Array, data: Observations, own: Array) -> tuple[float, Array]:
     """Minus the logarithm of marginal likelihood times priors, and its gradient by the logarithms."""
     scale, noise = np.exp(theta[-2:])
     scaled = data.features / np.exp(theta[:-2])[data.groups.astype(int)]
-    correlation, slope = matern_and_slope(squared_distances(scaled, scaled))
+    joint, slope = matern_and_slope(squared_distances(scaled, scaled))
+    correlation = (1.0 - _OWN_SHARE) * joint + _OWN_SHARE * own
     covariance = scale * correlation
     covariance[np.diag_indices_from(covariance)] += noise + data.variances + _JITTER * scale
     try:
@@ -112,7 +125,7 @@ def _loss_and_gradient(theta: Array, data: Observations) -> tuple[float, Array]:
     alpha = inverse @ residual
     loss = 0.5 * float(residual @ alpha) + float(np.log(np.diag(factor)).sum())
     inner = inverse - np.outer(alpha, alpha)
-    by_feature = 0.5 * contracted_gradient(inner * slope * (0.5 * scale), scaled)
+    by_feature = 0.5 * contracted_gradient(inner * slope * (0.5 * (1.0 - _OWN_SHARE) * scale), scaled)
     gradient = np.zeros_like(theta)
     np.add.at(gradient, data.groups.astype(int), 2.0 * by_feature)
     gradient[-2] = 0.5 * float((inner * correlation).sum()) * scale
@@ -132,6 +145,22 @@ def _priors(theta: Array) -> tuple[float, Array]:
     return float((0.5 * away**2).sum() + tilt @ theta), away / deviations + tilt
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Points as the kernel takes them."""
+
+    scaled: Array
+    """Features in units of the length scales, shape (n, f)."""
+    own: Array
+    """`own_effects`, shape (n, k)."""
+
+    def __len__(self) -> int:
+        return len(self.scaled)
+
+    def with_others(self, others: _Places) -> _Places:
+        return _Places(np.vstack([self.scaled, others.scaled]), np.vstack([self.own, others.own]))
+
+
 class GaussianProcess:
     """A process conditioned on its observations, and on joint samples at further points.
 
@@ -142,7 +171,7 @@ class GaussianProcess:
     def __init__(self, data: Observations, hyperparameters: Hyperparameters) -> None:
         self._groups = data.groups.astype(int)
         self._hyper = hyperparameters
-        self._points = self._scaled(data.features)
+        self._points = self._places(data.features)
         covariance = self._kernel(self._points, self._points)
         covariance[np.diag_indices_from(covariance)] += hyperparameters.noise + data.variances + self._jitter
         self._factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
@@ -162,7 +191,7 @@ class GaussianProcess:
 
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Mean, shape (samples, m), and standard deviation without noise, shape (m,), at features of shape (m, f)."""
-        covered = self._covered(self._scaled(features))
+        covered = self._covered(self._places(features))
         variance = self._hyper.scale - (covered**2).sum(axis=0)
         return self.mean + self._white @ covered, np.sqrt(np.maximum(variance, self._jitter))
 
@@ -176,14 +205,14 @@ class GaussianProcess:
         Returns:
             Samples of shape (samples, m), and a process whose means have that many rows.
         """
-        points = self._scaled(features)
+        points = self._places(features)
         covered = self._covered(points)
         rest = self._kernel(points, points) - covered.T @ covered
         corner = _safe_cholesky(rest, self._jitter)
         samples = self.mean + self._white @ covered + normals @ corner.T
         further = object.__new__(GaussianProcess)
         further._groups, further._hyper, further.mean = self._groups, self._hyper, self.mean
-        further._points = np.vstack([self._points, points])
+        further._points = self._points.with_others(points)
         known = len(self._points)
         further._factor = np.zeros((known + len(points),) * 2)
         further._factor[:known, :known] = self._factor
@@ -199,14 +228,16 @@ class GaussianProcess:
         variance = 1.0 / np.diag(inverse)
         return values - (inverse @ (values - self.mean)) * variance, variance
 
-    def _scaled(self, features: Array) -> Array:
-        result: Array = features / self._hyper.lengths[self._groups]
+    def _places(self, features: Array) -> _Places:
+        return _Places(features / self._hyper.lengths[self._groups], own_effects(features, self._groups))
+
+    def _kernel(self, one: _Places, other: _Places) -> Array:
+        result = matern(squared_distances(one.scaled, other.scaled))
+        result *= (1.0 - _OWN_SHARE) * self._hyper.scale
+        result += one.own @ (other.own.T * (_OWN_SHARE * self._hyper.scale))
         return result
 
-    def _kernel(self, one: Array, other: Array) -> Array:
-        return self._hyper.scale * matern(squared_distances(one, other))
-
-    def _covered(self, points: Array) -> Array:
+    def _covered(self, points: _Places) -> Array:
         """The whitened covariance of the conditioning points with these, shape (n, m)."""
         across = self._kernel(self._points, points)
         result: Array = solve_triangular(self._factor, across, lower=True, check_finite=False, overwrite_b=True)

@@ -7,7 +7,7 @@ from subarch.optimize.candidates_table import row_key
 from subarch.optimize.domain import Domain, Exhausted, Float, Table
 from subarch.optimize.metrics import Metric
 from subarch.optimize.problem import Problem
-from subarch.optimize.samplers.bayesian import BayesianSampler
+from subarch.optimize.samplers.bayesian import BayesianSampler, _centres
 from subarch.optimize.samplers.quasi_random import QuasiRandomSampler
 from subarch.optimize.samplers.random_search import RandomSampler
 from subarch.optimize.study import Study
@@ -119,6 +119,22 @@ def test_eight_pending_trials_are_eight_different_ideas():
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)[np.triu_indices(8, 1)]
     assert distances.min() > 0.005
     assert np.ptp(points[:, 0]) > 0.3
+
+
+def test_what_is_looked_around_is_the_front_that_counts():
+    def trial(number, left, right, state="finished"):
+        metrics = {"left": left, "right": right} if state == "finished" else {}
+        return Trial(number=number, params={"x": 0.1 * number, "y": 0.5, "z": 0.5}, state=state, metrics=metrics)
+
+    counts, beyond, dominated = trial(0, 1.0, 1.0), trial(1, 0.5, 2.5), trial(2, 1.5, 1.5)
+    running = trial(3, 0.0, 0.0, "running")
+
+    def around(*trials):
+        return [params["x"] for params in _centres(two(), trials, lambda candidates: np.zeros(len(candidates)))]
+
+    assert around(counts, beyond, dominated, running) == [counts.params["x"]]
+    assert around(beyond, running) == [beyond.params["x"]]
+    assert around(running) == []
 
 
 def test_nothing_is_suggested_beside_what_was_stopped():

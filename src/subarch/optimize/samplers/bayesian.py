@@ -113,11 +113,16 @@ def _turn(trials: Sequence[Trial], every: int) -> bool:
 
 
 def _centres(problem: Problem, trials: Sequence[Trial], score: Score) -> list[Params]:
-    """The front and what is running, or while nothing is feasible, the finished trials with the highest score."""
+    """The front before the reference, or while nothing is feasible, the finished trials with the highest score.
+
+    What lies beyond the reference adds no hypervolume, and is looked around only while nothing else is on the front.
+    Running trials are no centres: what they turn out to be is not known, and many at once would outnumber the front.
+    """
     front = problem.front(trials)
     if front:
-        running = [trial for trial in trials if trial.state == "running"]
-        return [trial.params for trial in (*front[-_CENTRES:], *running)]
+        before = (problem.values(front) < problem.reference_point(trials)).all(axis=1)
+        counted = [trial for trial, counts in zip(front, before, strict=True) if counts]
+        return [trial.params for trial in (counted or front)[-_CENTRES:]]
     finished = [trial.params for trial in trials if trial.state == "finished"]
     if not finished:
         return []

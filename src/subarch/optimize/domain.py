@@ -79,7 +79,7 @@ class Domain(Encoded):
         """
         if len(u) != len(self.parameters):
             raise ConfigError(f"{len(u)} numbers for {len(self.parameters)} parameters")
-        return self._only_active(self._drawn(u))
+        return self._completed({}, u)
 
     def validate(self, params: Params) -> dict[str, Value]:
         """The configuration with its values as the parameters hold them (2 for 2.0), in the domain's order.
@@ -112,15 +112,20 @@ class Domain(Encoded):
 
         What becomes active by the move is drawn at random.
         """
-        movable = [name for name in params if self.parameters[name].size != 1]
+        movable = [name for name in params if name in self._movable]
         moved = dict(params)
         if movable:
             chosen = rng.random(len(movable)) < 1 / len(movable)
             chosen[int(rng.integers(len(movable)))] = True
-            for name in np.array(movable, dtype=object)[chosen]:
+            for place in np.flatnonzero(chosen):
+                name = movable[place]
                 moved[name] = self.parameters[name].moved(params[name], rng, scale)
-        drawn = self._drawn(rng.random(len(self.parameters)).tolist())
-        return self._only_active({**drawn, **moved})
+        return self._completed(moved, rng.random(len(self.parameters)).tolist())
+
+    @cached_property
+    def _movable(self) -> frozenset[str]:
+        """Parameters that have more than one value."""
+        return frozenset(name for name, parameter in self.parameters.items() if parameter.size != 1)
 
     @cached_property
     def _order(self) -> tuple[str, ...]:
@@ -133,21 +138,18 @@ class Domain(Encoded):
                     order.append(name)
         return tuple(order)
 
-    def _drawn(self, u: Sequence[float]) -> dict[str, Value]:
-        """A value for each parameter, active or not."""
-        pairs = zip(self.parameters.items(), u, strict=True)
-        return {name: parameter.from_unit(float(share)) for (name, parameter), share in pairs}
-
     def _is_active(self, name: str, values: Params) -> bool:
         """Whether it is, where `values` has the active ones of its ancestors."""
         condition = self.conditions.get(name)
         return condition is None or (condition.parent in values and condition.holds(values[condition.parent]))
 
-    def _only_active(self, values: Params) -> dict[str, Value]:
+    def _completed(self, values: Params, shares: Sequence[float]) -> dict[str, Value]:
+        """What is active of the values; where one is missing, that at the parameter's share of its range."""
+        by_name = dict(zip(self.parameters, shares, strict=True))
         active: dict[str, Value] = {}
         for name in self._order:
             if self._is_active(name, active):
-                active[name] = values[name]
+                active[name] = values[name] if name in values else self.parameters[name].from_unit(float(by_name[name]))
         return self._in_order(active)
 
     def _in_order(self, values: Params) -> dict[str, Value]:

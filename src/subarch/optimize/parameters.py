@@ -248,7 +248,8 @@ def _scaled(values: Array, low: float, high: float, log: bool) -> Array:
         return np.zeros_like(values)
     if log:
         values, low, high = np.log(values), math.log(low), math.log(high)
-    return np.clip((values - low) / (high - low), 0.0, 1.0)
+    # Several times as fast as np.clip where the values are few, as in a local move.
+    return np.minimum(np.maximum((values - low) / (high - low), 0.0), 1.0)
 
 
 def _reflected(place: float) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from subarch.errors import ConfigError
 from subarch.optimize.candidates_table import row_key
@@ -120,7 +121,7 @@ def _centres(problem: Problem, trials: Sequence[Trial], score: Score) -> list[Pa
     """
     front = problem.front(trials)
     if front:
-        before = (problem.values(front) < problem.reference_point(trials)).all(axis=1)
+        before: NDArray[np.bool_] = np.all(problem.values(front) < problem.reference_point(trials), axis=1)
         counted = [trial for trial, counts in zip(front, before, strict=True) if counts]
         return [trial.params for trial in (counted or front)[-_CENTRES:]]
     finished = [trial.params for trial in trials if trial.state == "finished"]

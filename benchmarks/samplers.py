@@ -131,16 +131,17 @@ def write_archive(path: Path, runs: dict[str, dict[str, Any]]) -> None:
     """In the order of their names, without configurations."""
     rows = []
     for name, run in sorted(runs.items()):
-        trials = [{key: short(value) for key, value in trial.items() if key != "params"} for trial in run["trials"]]
+        trials = [{key: short(key, value) for key, value in trial.items() if key != "params"} for trial in run["trials"]]
         rows.append({**run, "name": name, "problem": Path(run["problem"]).name, "trials": trials})
     write_lines(path, rows)
 
 
-def short(value: Any) -> Any:
-    """Six digits tell hypervolumes apart."""
+def short(key: str, value: Any) -> Any:
+    """Six digits tell hypervolumes apart; of seconds, two are more than a machine repeats."""
     if isinstance(value, dict):
-        return {name: short(inner) for name, inner in value.items()}
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        return {name: short(name, inner) for name, inner in value.items()}
+    digits = 2 if key.endswith("seconds") else 6
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def planned(arguments: argparse.Namespace) -> Iterator[Run]:

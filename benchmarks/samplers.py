@@ -131,7 +131,9 @@ def write_archive(path: Path, runs: dict[str, dict[str, Any]]) -> None:
     """In the order of their names, without configurations."""
     rows = []
     for name, run in sorted(runs.items()):
-        trials = [{key: short(key, value) for key, value in trial.items() if key != "params"} for trial in run["trials"]]
+        trials = [
+            {key: short(key, value) for key, value in trial.items() if key != "params"} for trial in run["trials"]
+        ]
         rows.append({**run, "name": name, "problem": Path(run["problem"]).name, "trials": trials})
     write_lines(path, rows)
 

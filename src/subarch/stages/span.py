@@ -79,9 +79,14 @@ def train_span(
     evaluate = span_scorer(held_out, sample, model.pad_token_id)
     loss = _loss(config, distilled=outputs is not None)
     result = train(SpanModel(trained), batches, loss, config=config.loop, context=context, evaluate=evaluate)
-    logits = predict_spans(trained, held_out, model.pad_token_id)
-    threshold = tune_threshold(best_spans(*logits, held_out, sample), sample)
-    write_json(config.out / SETTINGS, {"no_answer_threshold": threshold if np.isfinite(threshold) else None})
+    threshold = None
+    # Where every question can be answered, every one is: nothing to tune, and no need to ask them all once more.
+    if not all(sample.columns["answers"]):
+        session.phase("tuning the threshold of no answer", f"{len(sample):,} questions")
+        logits = predict_spans(trained, held_out, model.pad_token_id)
+        tuned = tune_threshold(best_spans(*logits, held_out, sample), sample)
+        threshold = tuned if np.isfinite(tuned) else None
+    write_json(config.out / SETTINGS, {"no_answer_threshold": threshold})
     return result, trained
 
 

@@ -7,6 +7,9 @@ OUT ?= out/quickstart
 # Test processes at a time.
 JOBS ?= 2
 
+# Hundreds of processes start in the tests: compiled modules are kept, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test format clean
 

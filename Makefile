@@ -7,9 +7,6 @@ OUT ?= out/quickstart
 # Test processes at a time.
 JOBS ?= 2
 
-# Hundreds of processes start in the tests: compiled modules are kept, whatever the environment says.
-unexport PYTHONDONTWRITEBYTECODE
-
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test format clean
 
@@ -18,22 +15,24 @@ help: ## Show these targets
 
 install: $(STAMP) ## Install subarch, its tools and the quickstart's teacher into .venv
 
-# Installed again only when what is installed changed. Most of the 22,000 modules are never imported: Python compiles
-# those that are, where pip would compile all of them first.
+# Installed again only when what is installed changed.
 $(STAMP): pyproject.toml constraints.txt requirements/quickstart.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "subarch needs Python 3.11 or later")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[onnx,search,ray,dev]"
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/quickstart.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[onnx,search,ray,dev]"
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/quickstart.txt
 	@touch $@
 
 quickstart: install ## Compress a small encoder for a small task into OUT=out/quickstart
 	$(BIN)/subarch compress --recipe recipes/quickstart.toml --out $(OUT)
 
+# Compiled before: the tests start many processes, and where the environment lets none keep what it compiles, each would
+# compile all of it anew.
 test: install ## What CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/python -m compileall -q src
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 format: install ## Format and sort imports

@@ -9,10 +9,10 @@ shown as a share of the best that any sampler reached there in any run. With --p
 and the oldest one is told next. Ranks are taken per problem and seed among those that can take the problem. A sampler
 that is not installed is left out, one that raises keeps what it had. Each run is kept in a file of its own: an
 interrupted benchmark goes on, one with more seeds or samplers adds to it. `--archive FILE` adds the runs to a
-compressed file, without their configurations, and takes from it those that it holds; those of docs/results.md are in
-`benchmarks/data/samplers.jsonl.gz`. After changing a sampler, `--forget` it: all its runs leave the folder and the
-archive. Seconds are those of asking and telling, by the clock and by the processor (on a busy machine the second is the
-one to believe); set OMP_NUM_THREADS=1.
+compressed file, without their configurations, and takes from it those that it holds; runs of a few seconds are done
+again instead. Those of docs/results.md are in `benchmarks/data/samplers.jsonl.gz`. After changing a sampler, `--forget`
+it: all its runs leave the folder and the archive. Seconds are those of asking and telling, by the clock and by the
+processor (on a busy machine the second is the one to believe); set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from subarch.storage import write_json
 
 BROKEN = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, UserError)
 """What a sampler may raise without ending the benchmark."""
+WORTH_KEEPING = 4.0
+"""Processor seconds of a run that goes into an archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +130,11 @@ def read_archive(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def write_archive(path: Path, runs: dict[str, dict[str, Any]]) -> None:
-    """In the order of their names, without configurations."""
+    """In the order of their names, without configurations, those that took long."""
     rows = []
     for name, run in sorted(runs.items()):
+        if sum(trial["cpu_seconds"] for trial in run["trials"]) < WORTH_KEEPING:
+            continue
         trials = [
             {key: short(key, value) for key, value in trial.items() if key != "params"} for trial in run["trials"]
         ]

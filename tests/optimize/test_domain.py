@@ -100,6 +100,15 @@ def test_the_encoding_is_within_the_cube_and_the_same_for_one_and_many(domain, s
 
 @fast
 @given(domain=domains(), seed=st.integers(0, 99))
+def test_the_place_of_a_number_is_its_encoding_to_the_bit(domain, seed):
+    for name, value in domain.sample(np.random.default_rng(seed)).items():
+        parameter = domain.parameters[name]
+        if isinstance(parameter, Float | Int):
+            assert parameter.place(value) == parameter.encode([value])[0, 0]
+
+
+@fast
+@given(domain=domains(), seed=st.integers(0, 99))
 def test_the_encoding_tells_discrete_configurations_apart(domain, seed):
     rng = np.random.default_rng(seed)
     one, other = domain.sample(rng), domain.sample(rng)

@@ -57,13 +57,17 @@ class Float:
         """Shares of the range, shape (values, 1)."""
         return _scaled(np.asarray(values, dtype=float), self.low, self.high, self.log)[:, None]
 
+    def place(self, value: Value) -> float:
+        """`encode` of one value, without an array."""
+        return _place(float(value), self.low, self.high, self.log)
+
     def accept(self, value: object) -> float | None:
         """The value as this parameter holds it; None where it cannot be one."""
         return float(value) if is_number(value) and self.low <= value <= self.high else None
 
     def moved(self, value: Value, rng: np.random.Generator, scale: float) -> float:
         """A normal step with a standard deviation of `scale` of the range, reflected at its ends."""
-        return self.from_unit(_reflected(float(self.encode([value])[0, 0]) + scale * rng.standard_normal()))
+        return self.from_unit(_reflected(self.place(value) + scale * rng.standard_normal()))
 
     def to_json(self) -> dict[str, Any]:
         """The table that `Domain.parse` reads as this parameter."""
@@ -120,6 +124,10 @@ class Int:
         """Shares of the range, shape (values, 1)."""
         return _scaled(np.asarray(values, dtype=float), self.low, self.top, self.log)[:, None]
 
+    def place(self, value: Value) -> float:
+        """`encode` of one value, without an array."""
+        return _place(float(value), self.low, self.top, self.log)
+
     def accept(self, value: object) -> int | None:
         """The value as this parameter holds it; None where it cannot be one."""
         if not is_number(value) or value != int(value) or not self.low <= value <= self.high:
@@ -129,7 +137,7 @@ class Int:
     def moved(self, value: Value, rng: np.random.Generator, scale: float) -> int:
         """The grid's value nearest to a normal step of `scale` of the range; another one than `value`."""
         change = scale * float(rng.standard_normal())
-        place = _reflected(float(self.encode([value])[0, 0]) + change)
+        place = _reflected(self.place(value) + change)
         if self.log:
             target = math.exp(math.log(self.low) + place * (math.log(self.high) - math.log(self.low)))
         else:
@@ -248,8 +256,17 @@ def _scaled(values: Array, low: float, high: float, log: bool) -> Array:
         return np.zeros_like(values)
     if log:
         values, low, high = np.log(values), math.log(low), math.log(high)
-    # Several times as fast as np.clip where the values are few, as in a local move.
-    return np.minimum(np.maximum((values - low) / (high - low), 0.0), 1.0)
+    return np.clip((values - low) / (high - low), 0.0, 1.0)
+
+
+def _place(value: float, low: float, high: float, log: bool) -> float:
+    """`_scaled` of one value, to the last bit: an array of one takes many times as long, and local moves are many."""
+    if low == high:
+        return 0.0
+    if log:
+        # NumPy's logarithm, which is not always the standard library's.
+        value, low, high = float(np.log(value)), math.log(low), math.log(high)
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def _reflected(place: float) -> float:

@@ -134,6 +134,6 @@ class CandidateSearch:
         for name, value in params.items():
             parameter = self.domain.parameters[name]
             if isinstance(parameter, Float) and name not in parents:
-                place = float(parameter.encode([value])[0, 0])
+                place = parameter.place(value)
                 ends += [(name, parameter.from_unit(end)) for end in (0.0, 1.0) if abs(place - end) <= reach]
         return ends

@@ -19,8 +19,10 @@ install: $(STAMP) ## Install subarch, its tools and the quickstart's teacher int
 $(STAMP): pyproject.toml constraints.txt requirements/quickstart.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "subarch needs Python 3.11 or later")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[onnx,search,ray,dev]"
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/quickstart.txt
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[onnx,search,ray,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/quickstart.txt
+	@# All processors; pip would take one. What is written for another Python does not compile, and is not needed.
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 quickstart: install ## Compress a small encoder for a small task into OUT=out/quickstart

@@ -35,7 +35,7 @@ test: install ## What CI runs: format, lint, types, tests
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m compileall -q src
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 format: install ## Format and sort imports
 	$(BIN)/ruff check --fix --select I src tests benchmarks

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from subarch.errors import DataError
 from subarch.tasks.base import Examples
 from subarch.training.augment.points import Counts, Points
 from subarch.training.augment.protected import rows_of_groups
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 NAME = "mining"
 
@@ -57,6 +59,9 @@ class Mining:
             raise DataError(
                 f"all {len(unlabelled)} unlabelled texts stand in the labelled data already, expected other ones"
             )
+        # A second of import, which trainings that seek no texts must not pay.
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
         try:
             vectors = vectorizer.fit_transform(_joined(unlabelled, rows))

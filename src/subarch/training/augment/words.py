@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from rapidfuzz.distance import JaroWinkler, Levenshtein
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from subarch.training.augment.base import Source, Span
 
@@ -24,16 +24,6 @@ _CHUNK = re.compile(
 _NEGATION = re.compile(
     r"(?:no|not|never|none|nor|neither|nobody|nothing|nowhere|without|cannot|\w*n['’]t)", re.IGNORECASE
 )
-
-# The list of scikit-learn holds some words that do carry meaning, and lacks some that do not, or are common verbs.
-_FUNCTION_WORDS = (
-    ENGLISH_STOP_WORDS
-    - {"bill", "cry", "detail", "fill", "find", "fire", "interest", "mill", "serious", "sincere", "system", "thick"}
-    - {"thin", "top"}
-) | {
-    *("amid", "came", "come", "did", "does", "doing", "got", "having", "just", "let", "said", "say", "says", "than"),
-    *("told", "took", "went"),
-}
 
 _ENDINGS = ("s", "ing", "ed", "ly")
 """English endings that a word and the one in its place must share: "titles" is no "championship"."""
@@ -84,7 +74,23 @@ def is_negation(word: str) -> bool:
 
 def carries_meaning(word: str) -> bool:
     """Whether it is neither a number, a function word (English) nor a negation."""
-    return word.isalpha() and len(word) > 2 and word.lower() not in _FUNCTION_WORDS and not is_negation(word)
+    return word.isalpha() and len(word) > 2 and word.lower() not in _function_words() and not is_negation(word)
+
+
+@cache
+def _function_words() -> frozenset[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # a second, which only τ must pay
+
+    # The list of scikit-learn holds some words that do carry meaning, and lacks some that do not, or are common verbs.
+    meaningful = {
+        *("bill", "cry", "detail", "fill", "find", "fire", "interest", "mill", "serious", "sincere", "system"),
+        *("thick", "thin", "top"),
+    }
+    missing = {
+        *("amid", "came", "come", "did", "does", "doing", "got", "having", "just", "let", "said", "say", "says"),
+        *("than", "told", "took", "went"),
+    }
+    return frozenset((ENGLISH_STOP_WORDS - meaningful) | missing)
 
 
 def is_other_word(new: str, old: str) -> bool:

@@ -4,8 +4,13 @@ import pytest
 
 from stages.trials import cheap
 from subarch.errors import DivergedError, InterruptedRun
+from subarch.optimize.domain import Domain, Float
+from subarch.optimize.metrics import Metric
+from subarch.optimize.problem import Problem
+from subarch.optimize.samplers.registry import make_sampler
+from subarch.optimize.study import Study
 from subarch.optimize.trials import Trial
-from subarch.stages.trials.confirming import Confirmation, spread_over
+from subarch.stages.trials.confirming import Confirmation, representatives
 from subarch.stages.trials.ledger import Ledger
 from subarch.tracking.record import NullRecord
 
@@ -35,12 +40,22 @@ def confirmation(driver, record=None, run_id=None, members=2, seeds=3):
     return Confirmation(driver=driver, ledger=ledger, members=members, seeds=seeds)
 
 
-def test_members_are_spread_over_the_front():
-    front = [Trial(number=n, params={}, state="finished", metrics={"cost": float(10 - n)}) for n in range(6)]
-    assert spread_over(front, 9, "cost") == [0, 1, 2, 3, 4, 5]
-    assert spread_over(front, 3, "cost") == [0, 3, 5]
-    assert spread_over(front, 2, "cost") == [0, 5] and spread_over(front, 1, "cost") == [5]
-    assert spread_over([], 3, "cost") == []
+def test_the_ends_of_the_front_and_where_it_bends_are_confirmed():
+    metrics = (
+        Metric(name="score", direction="maximize", threshold=0.0),
+        Metric(name="cost", direction="minimize", threshold=10.0),
+    )
+    found = [(0.95, 8.0), (0.90, 2.0), (0.2, 1.0), (0.96, 9.0), (0.92, 5.0), (0.1, 9.5)]
+    trials = [
+        Trial(number=number, params={"x": 0.5}, state="finished", metrics={"score": score, "cost": cost})
+        for number, (score, cost) in enumerate(found)
+    ]
+    problem = Problem(domain=Domain(parameters={"x": Float(low=0.0, high=1.0)}), metrics=metrics)
+    study = Study(problem, make_sampler("random"), trials=trials)
+    assert representatives(study, 9) == representatives(study, 5) == [0, 1, 2, 3, 4]
+    assert representatives(study, 4) == [1, 2, 3, 4] and representatives(study, 3) == [1, 2, 3]
+    assert representatives(study, 2) == [2, 3] and representatives(study, 1) == [1] and representatives(study, 0) == []
+    assert representatives(Study(problem, study.sampler), 3) == []
 
 
 def test_the_front_and_the_baseline_get_new_seeds(driver):

@@ -7,11 +7,12 @@ never saw, on the test split.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
-from subarch.optimize.trials import Trial
+from subarch.optimize.hypervolume import hypervolume
+from subarch.optimize.study import Study
 from subarch.stages.trials.attempts import Attempts, Trying
 from subarch.stages.trials.driver import Driver, trial_seed
 from subarch.stages.trials.ledger import Entry, Ledger
@@ -20,13 +21,23 @@ Spread = dict[str, float]
 """mean, std (over seeds; 0 of one) and count."""
 
 
-def spread_over(front: Sequence[Trial], count: int, metric: str) -> list[int]:
-    """The numbers of at most so many members of a front: evenly placed along a metric, both ends among them."""
-    ordered = sorted(front, key=lambda trial: (trial.metrics[metric], trial.number))
-    if len(ordered) <= count:
-        return sorted(trial.number for trial in ordered)
-    places = [round(index * (len(ordered) - 1) / max(1, count - 1)) for index in range(count)]
-    return sorted({ordered[place].number for place in places})
+def representatives(study: Study, count: int) -> list[int]:
+    """The numbers of at most so many members of a front that stand for it.
+
+    Both ends along the last objective, which mostly is a cost, and between them, one after the other, the one that adds
+    most hypervolume to those chosen: where the front bends, a user's eye stops too. Greedy hypervolume subset
+    selection (Guerreiro, Fonseca and Paquete 2016, "Greedy hypervolume subset selection in low dimensions").
+    """
+    cost = study.problem.objectives[-1].name
+    front = sorted(study.front(), key=lambda trial: (trial.metrics[cost], trial.number))
+    points, reference = study.problem.values(front), study.problem.reference_point(study.trials)
+    chosen = [0, len(front) - 1] if 1 < count < len(front) else []
+    rest = [place for place in range(len(front)) if place not in chosen]
+    while rest and len(chosen) < count:
+        best = max(rest, key=lambda place: hypervolume(points[[*chosen, place]], reference))
+        chosen.append(best)
+        rest.remove(best)
+    return sorted(front[place].number for place in chosen)
 
 
 @dataclass(kw_only=True)
@@ -47,8 +58,7 @@ class Confirmation:
     def numbers(self) -> list[int]:
         """The trials that are to be confirmed."""
         study = self.driver.study
-        # The last objective is mostly a cost: along it lies what a user picks from.
-        chosen = spread_over(study.front(), self.members, study.problem.objectives[-1].name) if self.members else []
+        chosen = representatives(study, self.members)
         first = self.driver.baseline
         baseline = [first] if self.members and first is not None and study.trials[first].state == "finished" else []
         return sorted({*chosen, *baseline})

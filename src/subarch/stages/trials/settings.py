@@ -89,7 +89,7 @@ class ConfirmConfig:
     """How members of the front are trained anew, and scored on data that selected nothing."""
 
     members: int = 3
-    """At most so many, spread over the front, and the baseline; 0 for none."""
+    """At most so many, both ends of the front and where it bends, and the baseline; 0 for none."""
     seeds: int = 3
     """New seeds of each."""
 

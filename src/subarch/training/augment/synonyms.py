@@ -25,7 +25,7 @@ _CANDIDATES = 30
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Synonyms:
-    """Replaces words that carry meaning by near ones; function words, negations and rare words stay.
+    """Replaces words that carry meaning by near ones; function words, negations, rare words and words in capitals stay.
 
     Raises:
         ConfigError: A share that cannot be, or no neighbour asked for.
@@ -56,7 +56,8 @@ class Synonyms:
         self._look_up({word.text.casefold() for words in found for word in words})
         result: list[str | None] = []
         for source, words in zip(sources, found, strict=True):
-            able = [word for word in words if self._known[word.text.casefold()]]
+            # Capitals throughout are an abbreviation or a name, which its neighbours in lower case do not mean.
+            able = [word for word in words if self._known[word.text.casefold()] and not word.text.isupper()]
             new = {}
             for word in some(able, self.share, rng) if able else ():
                 near = self._known[word.text.casefold()]

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
 from stages import tiny, tiny_shards
+from starting import Started
 from subarch.api import run_stage
 from subarch.arch.pretrained import has_mlm_head, load_tokenizer
 from subarch.errors import ConfigError, DataError, ModelError
@@ -236,31 +236,27 @@ def command(shards, teacher, out, steps=60):
 
 @pytest.fixture
 def environment(record):
-    return {**os.environ, "MLFLOW_TRACKING_URI": record.uri, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-
-
-RUN = [sys.executable, "-c", "from subarch.cli import main; main()"]
+    return {"MLFLOW_TRACKING_URI": record.uri}
 
 
 def test_killed_at_a_random_step_it_ends_as_if_it_had_not_been(shards, teacher, tmp_path, environment):
     weights, metrics = [], []
     for name in ("whole", "killed"):
         out = tmp_path / name
-        words = [*RUN, *command(shards, teacher, out)]
+        words = command(shards, teacher, out)
         if name == "killed":
-            process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
-            limit = time.monotonic() + 120
+            process = Started(words, environment, tmp_path / "said")
             wait = float(np.random.default_rng().uniform(0.0, 0.1))
-            while not previous(out / "checkpoint.safetensors").exists():
-                assert process.poll() is None and time.monotonic() < limit
-                time.sleep(0.002)
+            process.wait_for(previous(out / "checkpoint.safetensors"))
             time.sleep(wait)
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.ended()
             assert not (out / "result.json").exists(), f"killed too late, after {wait} s"
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+        done = Started(words, environment, tmp_path / "said")
+        stdout, stderr = done.ended()
+        assert done.returncode == 0, stderr
         weights.append(load_file(out / "model.safetensors"))
-        metrics.append(json.loads(done.stdout)["metrics"])
+        metrics.append(json.loads(stdout)["metrics"])
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     for name in ("mlm_loss", "mlm_accuracy", "teacher_agreement", "steps", "best_step"):
         assert metrics[0][name] == metrics[1][name]
@@ -268,21 +264,15 @@ def test_killed_at_a_random_step_it_ends_as_if_it_had_not_been(shards, teacher, 
 
 def test_two_processes_own_one_folder(shards, teacher, tmp_path, environment):
     out = tmp_path / "out"
-    words = [*RUN, *command(shards, teacher, out, steps=12)]
+    words = command(shards, teacher, out, steps=12)
     common = environment | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     said = []
     for _ in range(2):  # the second time there is nothing left to do
         processes = [
-            subprocess.Popen(
-                words,
-                env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+            Started(words, common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, tmp_path / f"said {rank}")
             for rank in range(2)
         ]
-        said = [process.communicate(timeout=120) for process in processes]
+        said = [process.ended() for process in processes]
         assert [process.returncode for process in processes] == [0, 0], said
         assert said[1][0] == "" and json.loads(said[0][0])["metrics"]["steps"] == 12
     alone = run_stage(

@@ -1,19 +1,15 @@
 """Killed at any moment, `compress` goes on where it was and ends where it would have ended."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from stages import tiny
+from starting import Started
 
-RUN = [sys.executable, "-c", "from subarch.cli import main; main()"]
 STOPS = [
     ("teacher/checkpoint.safetensors", signal.SIGKILL, "teacher/result.json"),
     ("extract/plan.json", signal.SIGKILL, "extract/result.json"),
@@ -25,46 +21,26 @@ STOPS = [
 """When this file appears, that signal is sent; the last file must not be there yet."""
 
 
-def start(arguments, record):
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": record.uri,
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-        "HF_HUB_OFFLINE": "1",
-    }
-    return subprocess.Popen(
-        [*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-
-
-def stop_when(process, file, number):
-    limit = time.monotonic() + 120
-    while not file.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.002)
-    process.send_signal(number)
-    return process.communicate(timeout=60)
-
-
 @pytest.fixture(scope="module")
 def interrupted(compressed, tmp_path_factory, rows, teachers, record):
     """(folder, what the interrupted run said, what the last run printed, finished files by time)."""
     out = tmp_path_factory.mktemp("interrupted") / "out"
     words = ["compress", "--teacher", str(teachers()), "--train", str(rows), "--out", str(out)]
     words += tiny.settings(tiny.FAST)
-    finished, said = {}, None
+    finished, said, environment = {}, None, {"MLFLOW_TRACKING_URI": record.uri}
     for file, number, not_yet in STOPS:
-        process = start(words, record)
-        _, stderr = stop_when(process, out / file, number)
+        process = Started(words, environment, out.parent)
+        process.wait_for(out / file)
+        process.send_signal(number)
+        _, stderr = process.ended()
         assert not (out / not_yet).exists(), f"{file} was seen too late to test anything"
         if number == signal.SIGINT:
             said = (process.returncode, stderr)
         else:
             assert process.returncode == -signal.SIGKILL
         finished |= {path: path.stat().st_mtime_ns for path in out.rglob("result.json")}
-    last = start(words, record)
-    stdout, stderr = last.communicate(timeout=120)
+    last = Started(words, environment, out.parent)
+    stdout, stderr = last.ended()
     assert last.returncode == 0, stderr
     return out, said, (stdout, stderr), finished
 

@@ -4,14 +4,11 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
-import torch
 
 from stages import tiny, tiny_agora
+from starting import Started
 from subarch import storage
 from subarch.api import run_stage
 from subarch.cli import app
@@ -164,20 +161,10 @@ def test_killed_from_outside_inside_a_training(school, tmp_path, record, monkeyp
     rest = {name: value for name, value in given["agora"].items() if name not in ("sets", "force")}
     rest["transformations"] = list(rest["transformations"])
     words += tiny.settings({"max_length": 24, "loop": loop, "agora": rest})
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": record.uri,
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-        "HF_HUB_OFFLINE": "1",
-    }
-    command = [sys.executable, "-c", "from subarch.cli import main; main()", *words]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    limit = time.monotonic() + 120
-    while not (out / "trainings/01-0-001/checkpoint.safetensors").exists():
-        assert first.poll() is None and time.monotonic() < limit, first.communicate()
-        time.sleep(0.002)
+    first = Started(words, {"MLFLOW_TRACKING_URI": record.uri}, tmp_path / "said")
+    first.wait_for(out / "trainings/01-0-001/checkpoint.safetensors")
     first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=60)
+    first.ended()
     assert (out / "trainings/01-0-000/training.json").exists() and not (
         out / "trainings/01-0-001/training.json"
     ).exists()

@@ -264,6 +264,23 @@ def test_a_time_share_ends_the_run_at_rate_zero(setting, clock):
     assert events[-1]["progress"] == 1.0
 
 
+@pytest.mark.parametrize(("cost", "found"), [(0.01, 5), (0.3, 3), (2.0, 2)])
+def test_validation_leaves_a_short_training_its_time(setting, clock, cost, found):
+    model, batches, _ = setting()
+    asked = []
+
+    def evaluate(model):
+        clock.forward(cost)
+        asked.append(clock.now)
+        return 1.0 + len(asked)
+
+    settings = config(max_steps=None, epochs=1000, evaluations=5)
+    context = LoopContext(seconds=4.0, on_event=lambda _: clock.forward(0.05))
+    result = train(model, batches, task_loss, config=settings, context=context, evaluate=evaluate)
+    assert len(asked) == found and result.best_score == 1.0 + found
+    assert result.best_step == result.steps  # the last weights are scored
+
+
 def test_planned_steps_end_before_a_long_time_share(setting):
     model, batches, _ = setting()
     result = train(

@@ -1,6 +1,9 @@
 """Which points are new, and how many of them a deadline lets be made."""
 
+import math
+
 import numpy as np
+import pytest
 
 from stages import tiny_agora
 from subarch.api import configured
@@ -28,30 +31,41 @@ def test_a_group_is_known_only_as_a_whole():
     assert rows.tolist() == [2, 3]
 
 
-class Stopped:
-    """A clock that stands still for so many looks, and then jumps past every deadline."""
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on by a second for each source around which points are made."""
+    labelled, now = PointMaker._labelled, [0.0]
 
-    def __init__(self, looks):
-        self.looks = looks
+    def slow(maker, sources, *others):
+        now[0] += len(sources)
+        return labelled(maker, sources, *others)
 
-    def __call__(self):
-        self.looks -= 1
-        return 0.0 if self.looks > 0 else 1e9
+    monkeypatch.setattr(PointMaker, "_labelled", slow)
+    monkeypatch.setattr(points, "FIRST_POINTS", 8)
+    return lambda: now[0]
 
 
-def test_a_deadline_cuts_off_what_is_not_made_yet(monkeypatch, school):
-    monkeypatch.setattr(points, "CHUNK", 5)
-    maker, data = maker_of(school("classes"))
+@pytest.mark.parametrize("seconds", [12.0, 24.0])
+def test_a_deadline_cuts_off_what_is_not_made_yet(clock, school, seconds):
+    maker, data = maker_of(school("classes"), sources="mixed", growth=10.0)
     wrong = data.validation.take(np.arange(20))
-    whole = maker.around_mistakes(wrong, np.random.default_rng(0))
-    clock = Stopped(4)
-    some = maker.around_mistakes(wrong, np.random.default_rng(0), Deadline.after(10.0, clock))
-    sources = {name: set(each.examples.columns["source"]) for name, each in (("whole", whole), ("some", some))}
-    assert 0 < len(sources["some"]) <= 10 < len(sources["whole"])
+    made = maker.around_mistakes(wrong, np.random.default_rng(0), Deadline.after(seconds, clock))
+    assert seconds / 2 <= clock() <= seconds + 1
+    sources = set(made.examples.columns["source"])
+    assert {"valid" in source for source in sources} == {True, False}  # each half had its time
 
 
-def maker_of(given):
-    (config,) = configured("finetune", tiny_agora.settings(given, "unused", agora={"force": True})).args
+def test_with_much_time_it_ends_when_there_are_enough(clock, school):
+    maker, data = maker_of(school("classes"), sources="mixed", growth=0.5)
+    wanted = 2 * math.ceil(0.25 * len(data.train))
+    made = maker.around_mistakes(data.validation, np.random.default_rng(0), Deadline.after(1e6, clock))
+    assert made.growth.added == len(made.examples) == wanted
+    assert made.growth.produced < 2 * wanted
+    assert clock() < len(data.validation) + len(data.train)
+
+
+def maker_of(given, **settings):
+    (config,) = configured("finetune", tiny_agora.settings(given, "unused", agora={"force": True, **settings})).args
     teacher, model = ModelFolder.of(config.teacher), ModelFolder.of(config.model)
     data = prepared(config, aligned(load_data(config.data), teacher))
     assert isinstance(config.agora, AgoraConfig)

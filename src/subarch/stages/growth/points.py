@@ -36,8 +36,8 @@ MOST_EACH = 20
 SPARE = 2.0
 """Around so many times as many training examples as needed τ is tried, since it cannot change all of them."""
 
-CHUNK = 64
-"""Sources at a time where there is a deadline: what it cuts off is then small."""
+FIRST_POINTS = 64
+"""Asked for at first where there is a deadline; how long they took says how many more it leaves time for."""
 NEVER = Deadline.after(None)
 
 TextKey = tuple[str, str]
@@ -146,8 +146,9 @@ class PointMaker:
         each = 1
         if wanted is not None and len(sources):
             each = min(MOST_EACH, math.ceil(wanted / len(sources) / max(1, len(self.transformations))))
-        made = self._in_time(sources, each, rng, deadline)
         balance = self.settings.balance == "discard" and self.data.task.kind == "classification"
+        enough = None if balance or self.settings.confidence else wanted
+        made = self._in_time(sources, each, rng, (deadline, enough))
         if balance and len(made):
             made = made.joined(self._of_rarer_classes(made, each, rng))
         kept = self._confident(made)
@@ -161,21 +162,25 @@ class PointMaker:
         growth = Growth(mistakes=mistakes, produced=asked(made), added=asked(kept))
         return AddedPoints(examples=kept, growth=growth)
 
-    def _in_time(self, sources: Examples, each: int, rng: np.random.Generator, deadline: Deadline) -> Examples:
-        """Points around all sources; under a deadline around random ones of them, a few at a time."""
-        if deadline.remaining() == math.inf or asked(sources) <= CHUNK:
+    def _in_time(
+        self, sources: Examples, each: int, rng: np.random.Generator, ends: tuple[Deadline, int | None]
+    ) -> Examples:
+        """Points around all sources; under a deadline around random ones of them, until it comes or there are enough."""
+        deadline, enough = ends
+        if deadline.remaining() == math.inf:
             return self._labelled(sources, each, self.known, rng)
         groups = np.arange(len(sources)) if sources.groups is None else sources.groups
         numbers = rng.permutation(np.unique(groups))
-        made: Examples | None = None
-        for start in range(0, len(numbers), CHUNK):
-            rows = np.flatnonzero(np.isin(groups, numbers[start : start + CHUNK]))
-            known = self.known if made is None else self.known.and_those_of(made)
-            more = self._labelled(sources.take(rows), each, known, rng)
-            made = more if made is None else made.joined(more)
-            if deadline.expired:
-                break
-        assert made is not None
+        made = self._labelled(sources.take(np.arange(0)), each, self.known, rng)
+        start, count = 0, math.ceil(FIRST_POINTS / each / max(1, len(self.transformations)))
+        while start < len(numbers) and not (start and deadline.expired) and (enough is None or asked(made) < enough):
+            left = deadline.remaining()
+            rows = np.flatnonzero(np.isin(groups, numbers[start : start + count]))
+            more = self._labelled(sources.take(rows), each, self.known.and_those_of(made), rng)
+            made, start = made.joined(more), start + count
+            # Half of the time that is left at most, since some texts take longer than others.
+            spent = left - deadline.remaining()
+            count = min(2 * count, max(1, int(count * deadline.remaining() / 2 / max(spent, 1e-9))))
         return made
 
     def _labelled(self, sources: Examples, each: int, known: Known, rng: np.random.Generator) -> Examples:

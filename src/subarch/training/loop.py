@@ -67,8 +67,8 @@ class LoopConfig:
     """Fixed number of steps; then the time share is ignored and a resumed run equals an uninterrupted one."""
     clip_norm: float = 1.0
     evaluations: int = 5
-    """How often the validation score is taken, evenly over the progress; the best weights are returned. Less often where
-    it would take more than `EVALUATING` of a time share."""
+    """How often the validation score is taken, evenly over the progress; the best weights are returned. Less often
+    where it would take more than `EVALUATING` of a time share."""
     precision: Precision = "auto"
     checkpoint_seconds: float = 10.0
     """Least time between two checkpoints; they take at most about 3 % of the time in any case."""

@@ -165,7 +165,7 @@ class PointMaker:
     def _in_time(
         self, sources: Examples, each: int, rng: np.random.Generator, ends: tuple[Deadline, int | None]
     ) -> Examples:
-        """Points around all sources; under a deadline around random ones of them, until it comes or there are enough."""
+        """Points around all sources; under a deadline around random ones, until it comes or there are enough."""
         deadline, enough = ends
         if deadline.remaining() == math.inf:
             return self._labelled(sources, each, self.known, rng)

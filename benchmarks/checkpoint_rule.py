@@ -33,7 +33,7 @@ from subarch.training.loop import LoopConfig, LoopContext, train
 from subarch.training.precision import prepare_for_training
 from subarch.training.predict import predict
 
-SIZES = (40, 75, 150, 500, 1000)
+SIZES = (40, 75, 150, 500)
 """Of E."""
 DRAWS = 2000
 RULES = ("earliest", "latest", "within one error", "last")

@@ -6,7 +6,6 @@ Cramming, arXiv 2212.14034): the learning rate follows progress, so a wall-clock
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,16 +23,13 @@ from subarch.training.losses import Batch, Loss, require_finite
 from subarch.training.optimizers import Adam, OptimizerName
 from subarch.training.precision import MasterWeights, Precision, autocast, cast_weights, resolve_precision
 from subarch.training.processes import process_state
-from subarch.training.schedules import Schedule, rate
+from subarch.training.schedules import Schedule, places_apart, rate
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked_positions")
 """What of a batch the model reads; everything else in it is for the loss."""
 
 SMOOTHING = 0.95
 """Of the loss whose rise tells divergence: a mean over the last twenty steps or so; ours."""
-
-EVALUATING = 0.2
-"""Share of a time share that validation may take, the last one apart; ours."""
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -68,7 +64,7 @@ class LoopConfig:
     clip_norm: float = 1.0
     evaluations: int = 5
     """How often the validation score is taken, evenly over the progress; the best weights are returned. Less often
-    where it would take more than `EVALUATING` of a time share."""
+    where a time share is short (`schedules.places_apart`)."""
     precision: Precision = "auto"
     checkpoint_seconds: float = 10.0
     """Least time between two checkpoints; they take at most about 3 % of the time in any case."""
@@ -352,7 +348,9 @@ class _Run:
         with autocast(self.config.precision, self.accelerator.device):
             score = self.evaluate(self.raw_model)
         cost = self._of_main(time.monotonic() - begun)
-        self.state.next_evaluation = int(self.progress * self.config.evaluations) + self._places_to_the_next(cost)
+        timed = self.seconds if self.config.max_steps is None else None
+        apart = places_apart(self.config.evaluations, cost, timed)
+        self.state.next_evaluation = int(self.progress * self.config.evaluations) + apart
         self.context.on_event(
             {"event": "evaluation", "step": self.state.step, "score": score, "progress": self.progress}
         )
@@ -361,12 +359,6 @@ class _Run:
             self.best = self.masters.weights()
         self.state.seconds = self._of_main(time.monotonic() - self.clock)
         self.state.finished = self.progress >= 1.0
-
-    def _places_to_the_next(self, cost: float) -> int:
-        """1, or more where so many evaluations of `cost` seconds would leave a short training little time to learn."""
-        if self.config.max_steps is not None or not self.seconds:
-            return 1
-        return max(1, math.ceil(self.config.evaluations * cost / (EVALUATING * self.seconds)))
 
     def save_if_due(self) -> None:
         """Checkpoint every `checkpoint_seconds`, spending at most about 3 % of the time; and before an interrupt."""

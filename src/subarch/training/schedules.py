@@ -1,8 +1,8 @@
 """What follows the progress of training: the learning rate, as a share of its peak, and the validations.
 
-All rates warm up linearly over the first `warmup` of the progress. Then "linear" falls to zero, as the code released with
-Bort does; "noam" falls with the inverse square root (Vaswani et al. 2017, arXiv 1706.03762, scaled to peak at 1), which
-the Bort paper names; "constant" stays.
+All rates warm up linearly over the first `warmup` of the progress. Then "linear" falls to zero, as the code released
+with Bort does; "noam" falls with the inverse square root (Vaswani et al. 2017, arXiv 1706.03762, scaled to peak at 1),
+which the Bort paper names; "constant" stays.
 """
 
 from __future__ import annotations

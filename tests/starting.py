@@ -13,7 +13,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["mlflow.tracking", "mlflow.store.tracking.sqlalchemy_store", "subarch.stages.compress", "subarch.stages.pretrain"]
+    [
+        *("mlflow.tracking", "mlflow.store.tracking.sqlalchemy_store", "onnxruntime.quantization", "onnxscript"),
+        *("sklearn.linear_model", "subarch.stages.compress", "subarch.stages.pretrain", "torch.onnx"),
+    ]
 )
 
 

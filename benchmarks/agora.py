@@ -17,9 +17,10 @@ Then, each for --seconds, with the same Θ:
 (d) Agora;                                     (e) Agora as published.
 
 The best of Θ is chosen on validation rows carved from the training data; scores are of the official dev set, which
-selected nothing. `--variants` takes other settings of Agora, `name:{"field": value}`. The table has mean and
-standard deviation over seeds, and each method's difference from (d) over all tasks and seeds, with its standard error
-and a sign-flip test; and the same where Socrates passes the paper's condition. A finished step is not repeated.
+selected nothing. `--variants` takes other settings of Agora, `name:{"field": value}`; `--with-default FIELD …` is (e)
+with one field at a time as (d) has it. The table has mean and standard deviation over seeds, and each method's
+difference from (d) over all tasks and seeds, with its standard error and a sign-flip test; and the same where Socrates
+passes the paper's condition. A finished step is not repeated.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ import numpy as np
 import processor_clock  # noqa: F401
 from subarch.api import run_stage
 from subarch.running.machine import describe_machine
-from subarch.stages.growth.settings import LEAST_ACCURACY, PRESETS
+from subarch.stages.growth.settings import LEAST_ACCURACY, PRESETS, AgoraConfig
 from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.splits import carve
@@ -113,9 +114,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--teachers", type=Path, help="folder with fine-tuned teachers by task; others are made")
     parser.add_argument("--methods", default="abcde")
     parser.add_argument("--variants", nargs="*", type=variant, default=[])
+    parser.add_argument("--with-default", nargs="*", default=[], choices=sorted(VARIANTS["e published"]))
     parser.add_argument("--out", type=Path, default=Path("out/agora"))
     arguments = parser.parse_args()
-    arguments.variants = dict(arguments.variants)
+    published, default = VARIANTS["e published"], AgoraConfig()
+    with_default = {f"e {name}": published | {name: getattr(default, name)} for name in arguments.with_default}
+    arguments.variants = with_default | dict(arguments.variants)
     arguments.tasks = arguments.tasks or list(TO_CHOOSE if arguments.choose else TASKS)
     if arguments.choose and (others := set(arguments.tasks) - set(TO_CHOOSE)):
         parser.error(f"no held-out training rows of {', '.join(sorted(others))}: --choose knows {', '.join(TO_CHOOSE)}")

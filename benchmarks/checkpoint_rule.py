@@ -18,19 +18,24 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 import agora
 from subarch.running.machine import describe_machine
-from subarch.stages.classify import fresh_classifier, teacher_outputs
+from subarch.stages import classify
 from subarch.stages.finetuning import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
-from subarch.training.classifier import distillation_loss_for, loss_for, training_batches
-from subarch.training.loop import LoopConfig, LoopContext, train
-from subarch.training.precision import prepare_for_training
+from subarch.stages.session import Session
+from subarch.tasks.base import Examples, Task
+from subarch.training.classifier import EncodedData
+from subarch.training.loop import LoopConfig, ignore_event
 from subarch.training.predict import predict
 
 SIZES = (40, 75, 150, 500)
@@ -53,7 +58,7 @@ def main() -> None:
             lines.write(json.dumps(row) + "\n")
         known.append(row)
         print(key, [round(100 * float(np.mean(line)), 1) for line in row["right"]], flush=True)
-    print(table([row for row in known if row["task"] in arguments.tasks]))
+    print(table([row for row in known if row["task"] in arguments.tasks and row["steps"] == arguments.steps]))
     print(describe_machine())
 
 
@@ -72,55 +77,35 @@ def parse() -> argparse.Namespace:
 def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> np.ndarray:
     """(validations, rows) whether each held-out row was answered rightly."""
     teacher_folder, student_folder, layers = agora.teacher_and_student(arguments, key["task"])
-    config = FinetuneConfig(
-        model=str(student_folder),
-        out=arguments.out / "checkpoint_rule",
-        teacher=str(teacher_folder),
-        data=DataConfig(**agora.data_of(arguments, key["task"])),
-        seed=key["seed"],
-        max_length=agora.LONGEST,
-        distillation=DistillationConfig(layers=tuple(layers)),
-        loop=LoopConfig(
-            learning_rate=key["learning_rate"], batch_size=arguments.batch_size, epochs=1000.0, max_steps=key["steps"]
-        ),
-    )
-    model, teacher = ModelFolder.of(config.model), ModelFolder.of(str(teacher_folder))
-    data = aligned(load_data(config.data), teacher)
-    task, length = data.task, config.length_for(data.task)
-    encoded, held_out = model.encode(data.train, length), model.encode(data.test, length)
-    outputs = None
-    if key["way"] == "distilled":
-        answers = config.out / f"{key['task']}.safetensors"
-        outputs = teacher_outputs(config, data, (encoded, teacher), answers)
-    classifier = fresh_classifier(model, data, config.seed, config)
-    prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
-    batches = training_batches(
-        encoded,
-        batch_size=config.loop.batch_size,
-        seed=config.seed,
-        teacher=outputs,
-        repeats=config.distillation.repeats if outputs else 1,
-    )
-    settings = config.distillation
-    loss = loss_for(task, data.train.labels)
-    if outputs is not None:
-        loss = distillation_loss_for(
-            task,
-            data.train.labels,
-            weight=settings.weight,
-            temperature=settings.temperature,
-            hidden_weight=settings.hidden_weight,
-        )
+    model, teacher = ModelFolder.of(str(student_folder)), ModelFolder.of(str(teacher_folder))
+    source = DataConfig(**agora.data_of(arguments, key["task"]))
+    data = aligned(load_data(source), teacher)
     right: list[np.ndarray] = []
 
-    def evaluate(trained: Any) -> float:
-        found = predict(trained, held_out.encoded, held_out.pad_token_id).argmax(1)
-        right.append(found == data.test.labels)
-        return float(right[-1].mean())
+    def scorer(_: Task, encoded: EncodedData, examples: Examples) -> Callable[[Any], float]:
+        def score(trained: Any) -> float:
+            right.append(predict(trained, encoded.encoded, encoded.pad_token_id).argmax(1) == examples.labels)
+            return float(right[-1].mean())
 
-    train(classifier, batches, loss, config=config.loop, context=LoopContext(seed=config.seed), evaluate=evaluate)
-    if outputs is not None:
-        outputs.save()
+        return score
+
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(classify, "scorer", scorer):
+        config = FinetuneConfig(
+            model=str(student_folder),
+            out=Path(folder),
+            data=source,
+            seed=key["seed"],
+            max_length=agora.LONGEST,
+            distillation=DistillationConfig(layers=tuple(layers)),
+            loop=LoopConfig(
+                learning_rate=key["learning_rate"],
+                batch_size=arguments.batch_size,
+                epochs=1000.0,
+                max_steps=key["steps"],
+            ),
+        )
+        inputs = (replace(data, validation=data.test), model, teacher if key["way"] == "distilled" else None)
+        classify.train_classifier(config, Session(), inputs, ignore_event)
     return np.asarray(right)
 
 

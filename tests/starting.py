@@ -28,7 +28,8 @@ class Started:
         self._said = [Path(folder) / "stdout", Path(folder) / "stderr"]
         settings = {**os.environ, "HF_HUB_OFFLINE": "1", **environment}
         paths = list(map(str, self._said))
-        self._process = CONTEXT.Process(target=_run, args=(list(map(str, words)), settings, paths))
+        # A daemon: where a test fails, what it started does not keep the tests from ending.
+        self._process = CONTEXT.Process(target=_run, args=(list(map(str, words)), settings, paths), daemon=True)
         self._process.start()
 
     @property

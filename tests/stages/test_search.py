@@ -5,10 +5,13 @@ import pytest
 from filelock import FileLock
 
 from stages import tiny
+from stages.trials import small
 from subarch.api import run_stage
 from subarch.errors import BudgetError, ConfigError, InterruptedRun, OutputError
 from subarch.report.answers import answer
 from subarch.running.executor import InProcessExecutor
+from subarch.stages import inputs
+from subarch.stages import search as search_module
 from subarch.stages.session import Session
 
 SETTINGS = {
@@ -113,6 +116,23 @@ def test_the_same_call_trains_nothing(done, rows, teacher, record):
 def test_another_search_is_refused(done, rows, teacher, record):
     with pytest.raises(OutputError, match=r"its config\.seed is 0, this one's is 5"):
         searched(done[0], rows, teacher, record, seed=5)
+
+
+def test_what_no_search_could_use_is_refused_before_a_worker_starts(teacher, record, tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "load_task", lambda *_, **__: small.BUILT_IN["span"]())
+    monkeypatch.setattr(search_module, "opened_executor", lambda *_: pytest.fail("far enough"))
+    settings = {
+        **SETTINGS,
+        "teacher": str(teacher),
+        "task": "span",
+        "out": tmp_path / "out",
+        "metrics": {"f1": {}, "num_parameters": {}},
+        "parameters": {"student": {"classifier_dropout": {"choices": [0.0, 0.1]}}},
+        "baseline": None,
+    }
+    with pytest.raises(ConfigError, match="have no dropout before their head"):
+        run_stage("search", settings, session=Session(record=record))
+    assert not (tmp_path / "out").exists()
 
 
 def test_thresholds_rank_a_finished_search_anew(done, rows, teacher, record, caplog):

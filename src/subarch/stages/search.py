@@ -32,7 +32,7 @@ from subarch.stages.trials.driver import Driver, Plan
 from subarch.stages.trials.ledger import Entry, Ledger, read_thresholds, write_thresholds
 from subarch.stages.trials.reporting import Reporter
 from subarch.stages.trials.settings import PASSING, SearchConfig
-from subarch.stages.trials.shared import prepare_shared
+from subarch.stages.trials.shared import prepare_shared, require_usable
 from subarch.stages.trials.thresholds import apply, has_notes, is_busy, leave_note, noted
 from subarch.stages.trials.trial import TrialTask, run_trial
 from subarch.storage import read_json, write_json
@@ -72,6 +72,7 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
     teacher = ModelFolder.of(config.teacher)
     data = aligned(load_data(config.data), teacher)
     _require_metrics(config, data.task)
+    require_usable(config, teacher, data)
     sampler = make_sampler(config.sampler, config.seed)
     settings = plain(config)
     identity = {name: value for name, value in settings.items() if name not in PASSING}

@@ -8,15 +8,13 @@ import torch
 from stages.trials import small
 from stages.trials.small import searches  # noqa: F401  (a fixture)
 from subarch.errors import ConfigError, DataError, InterruptedRun
-from subarch.stages import inputs
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
 from subarch.stages.trials import outputs as outputs_file
 from subarch.stages.trials.settings import MetricSettings
-from subarch.stages.trials.shared import open_shared, prepare_shared
+from subarch.stages.trials.shared import open_shared, prepare_shared, require_usable
 from subarch.stages.trials.student import StudentConfig
 from subarch.stages.trials.views import open_view
-from subarch.tasks.base import TaskData
 
 
 def content(folder):
@@ -171,18 +169,17 @@ def test_hidden_layers_that_do_not_fit_are_left_out(searches, monkeypatch):  # n
     assert outputs_file.kept_layers(train, teacher, {2, 1, 3}, task) == ()
 
 
-def test_data_without_labels_are_refused(tmp_path, monkeypatch):
+def test_data_without_labels_are_refused(searches):  # noqa: F811
+    config, folder = searches("span")
     data = small.BUILT_IN["span"]()
-    bare = replace(data.validation, columns={})
-    monkeypatch.setattr(inputs, "load_task", lambda *_, **__: TaskData(data.task, data.train, bare, data.test))
+    bare = replace(data, validation=replace(data.validation, columns={}))
     with pytest.raises(DataError, match="the validation data of squad2 have no labelled rows"):
-        prepare_shared(small.search(tmp_path, "span"), Session(), tmp_path / "shared")
-    assert not (tmp_path / "shared").exists()
+        require_usable(config, ModelFolder(folder / "teacher"), bare)
 
 
 def test_a_searched_dropout_without_a_place_is_refused(searches, tmp_path):  # noqa: F811
     config, folder = searches("span")
     ranges = {"student.classifier_dropout": {"choices": [0.0, 0.1]}}
-    config = small.search(tmp_path, "span", data=config.data, teacher=str(folder / "teacher"), parameters=ranges)
+    config = small.search(tmp_path, "span", data=config.data, parameters=ranges)
     with pytest.raises(ConfigError, match="have no dropout before their head"):
-        prepare_shared(config, Session(), tmp_path / "shared")
+        require_usable(config, ModelFolder(folder / "teacher"), small.BUILT_IN["span"]())

@@ -26,6 +26,20 @@ from subarch.training.losses import Batch
 TEACHER = "teacher"
 
 
+def require_usable(config: SearchConfig, teacher: ModelFolder, data: TaskData) -> None:
+    """Refuse what no search could use, before anything is started or written.
+
+    Raises:
+        DataError: Training or validation data without labels.
+        ConfigError: A setting that could have no effect.
+    """
+    for name, examples in (("training", data.train), ("validation", data.validation)):
+        if not (len(examples) and _labelled(data.task, examples)):
+            raise DataError(f"the {name} data of {data.task.name} have no labelled rows, expected some")
+    for dropout in possible_values(config, "student.classifier_dropout") or (0.0,):
+        require_meaning(StudentConfig(classifier_dropout=dropout), teacher.architecture, data.task)
+
+
 def prepare_shared(config: SearchConfig, session: Session, folder: Path) -> None:
     """Make what trials share, as far as it is not there yet; a killed call is repeated, with the same outcome.
 
@@ -34,12 +48,10 @@ def prepare_shared(config: SearchConfig, session: Session, folder: Path) -> None
     architectures are measured where they can be listed.
 
     Raises:
-        UserError: Data or a teacher that cannot be used, or a setting that could have no effect.
+        UserError: Data or a teacher that cannot be used; see `require_usable` for what is known before.
         InterruptedRun: Stopped by the user, after saving.
     """
     teacher, data = _teacher_and_data(config, session, folder)
-    for dropout in possible_values(config, "student.classifier_dropout") or (0.0,):
-        require_meaning(StudentConfig(classifier_dropout=dropout), teacher.architecture, data.task)
     length = config.max_length or data.task.max_length
     session.phase("reading", f"{len(data.train):,} examples")
     whole = open_view(data, teacher, length, folder / "views", 1.0)
@@ -142,7 +154,6 @@ def teacher_of(source: str, folder: Path) -> ModelFolder:
 
 def _teacher_and_data(config: SearchConfig, session: Session, folder: Path) -> tuple[ModelFolder, TaskData]:
     data = load_data(config.data)
-    _require_labels(data)
     if not ModelFolder.of(config.teacher).answers(data.task):
         session.phase("fine-tuning", "the teacher")
         settings = FinetuneConfig(
@@ -156,12 +167,6 @@ def _teacher_and_data(config: SearchConfig, session: Session, folder: Path) -> t
         finetune(settings, session)
     teacher = teacher_of(config.teacher, folder)
     return teacher, _sampled(aligned(data, teacher), config.train_examples, config.validation_examples)
-
-
-def _require_labels(data: TaskData) -> None:
-    for name, examples in (("training", data.train), ("validation", data.validation)):
-        if not (len(examples) and _labelled(data.task, examples)):
-            raise DataError(f"the {name} data of {data.task.name} have no labelled rows, expected some")
 
 
 def _labelled(task: Task, examples: Examples) -> bool:

@@ -71,6 +71,26 @@ def test_the_seven_steps_in_their_order():
     assert (best.iteration, best.score) == (2, 0.95)  # of all iterations, not the last
 
 
+def ended(iteration, score, held_out=None, error=0.0, theta=A):
+    return Trained(theta=theta, iteration=iteration, attempt=0, score=score, held_out=held_out, error=error)
+
+
+def test_sets_are_compared_on_all_of_it_and_iterations_on_what_nothing_grew_from():
+    first, flattered, other = ended(1, 0.7, 0.7), ended(2, 0.95, 0.6), ended(2, 0.9, 0.8, theta=B)
+    assert best_of([first, flattered, other]) is first
+    assert best_of([first, other]) is other
+    assert best_of([flattered, other]) is flattered
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1, max_size=6))
+def test_what_was_left_behind_is_never_taken_again(iterations):
+    """So its weights need not be kept."""
+    trained = [ended(number, 0.5, score / 9, error / 9) for number, (score, error) in enumerate(iterations, start=1)]
+    for seen_most in (False, True):
+        chosen = [best_of(trained[: n + 1], seen_most=seen_most).iteration for n in range(len(trained))]
+        assert chosen == sorted(chosen)
+
+
 def test_an_iteration_is_told_when_it_is_complete_and_before_the_next_begins():
     academy = Diary(same(0.5, 0.6, 0.7))
     iterations = agora(FOUR, academy, rule="halving")

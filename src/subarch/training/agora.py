@@ -46,9 +46,17 @@ class Trained:
     attempt: int
     """0, or the number of the replay."""
     score: float | None
-    """On E, higher is better; None where the training diverged."""
+    """On E, higher is better; None where the training diverged. It ranks the sets of one iteration."""
+    held_out: float | None = None
+    """The same on the rows of E from which nothing grows, if some are reserved: it compares iterations, since models
+    that learned from points like E's mistakes answer these better than any others."""
     error: float = 0.0
-    """Standard error of the score."""
+    """Standard error of what compares iterations."""
+
+    @property
+    def lasting(self) -> float:
+        """What compares iterations; minus infinity where the training diverged."""
+        return _number(self.score if self.held_out is None else self.held_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,17 +152,21 @@ def agora(
 
 
 def best_of(trained: Sequence[Trained], *, seen_most: bool = False) -> Trained:
-    """The highest score; of equal ones that of the latest iteration, which saw the most data.
+    """Of each iteration the highest score, and of these what lasts; of equal ones the latest, which saw the most data.
 
     Args:
-        trained: At least one; the best of each iteration.
+        trained: At least one; all of some iterations, or the best of each.
         seen_most: Take for equal what is no more than one standard error below the highest (the rule of Breiman et al.,
             Classification and Regression Trees, 1984): where each iteration goes on from the one before, a model of an
             early one that is ahead by less than E can tell has merely been lucky, in the draw of E or of a step.
     """
-    highest = max(trained, key=lambda each: (_score(each), each.iteration))
-    least = _score(highest) - (highest.error if seen_most else 0.0)
-    return max((each for each in trained if _score(each) >= least), key=lambda each: (each.iteration, _score(each)))
+    best: dict[int, Trained] = {}
+    for each in trained:
+        if each.iteration not in best or _number(each.score) > _number(best[each.iteration].score):
+            best[each.iteration] = each
+    highest = max(best.values(), key=lambda each: (each.lasting, each.iteration))
+    least = highest.lasting - (highest.error if seen_most else 0.0)
+    return max((each for each in best.values() if each.lasting >= least), key=lambda each: each.iteration)
 
 
 def _train(
@@ -172,19 +184,19 @@ def _train(
             break
         attempts.append(academy.train(number, len(attempts), thetas))
         complete = len(attempts[-1]) == len(thetas)
-    chosen = max(range(len(attempts)), key=lambda index: _highest(attempts[index]))
+    chosen = max(range(len(attempts)), key=lambda index: _number(_highest(attempts[index])))
     if previous is not None:
         academy.settle(previous.iteration, chosen)
     return chosen, attempts[chosen], complete
 
 
 def _fell(attempts: Sequence[Sequence[Trained]], previous: Trained) -> bool:
-    return max(map(_highest, attempts)) < _score(previous)
+    return max(best_of(attempt).lasting for attempt in attempts) < previous.lasting
 
 
-def _highest(trained: Sequence[Trained]) -> float:
-    return max(map(_score, trained), default=float("-inf"))
+def _highest(trained: Sequence[Trained]) -> float | None:
+    return max((each.score for each in trained), key=_number, default=None)
 
 
-def _score(trained: Trained) -> float:
-    return float("-inf") if trained.score is None or math.isnan(trained.score) else trained.score
+def _number(score: float | None) -> float:
+    return float("-inf") if score is None or math.isnan(score) else score

@@ -289,19 +289,26 @@ def test_points_around_training_examples(grown, changes):
         assert len(set(found["source"])) <= first["mistakes"] and name == "01-0.parquet"
 
 
-def test_what_selects_is_apart_from_what_grows(grown):
+def test_what_compares_iterations_is_apart_from_what_grows(grown):
     result, out, data = grown(agora={"reserved": 0.5})
-    growing, selecting = divided(configured("finetune", as_read(result)).args[0], data.task, data.validation, None)
-    assert len(growing) == len(selecting) == len(data.validation) / 2
-    parts = [set(part.columns["id"]) for part in (growing, selecting)]
+    growing, reserved = divided(configured("finetune", as_read(result)).args[0], data.task, data.validation, None)
+    assert len(growing) == len(reserved) == len(data.validation) / 2
+    parts = [set(part.columns["id"]) for part in (growing, reserved)]
     assert parts[0] | parts[1] == set(data.validation.columns["id"])
     (found,) = tiny_agora.points(out).values()
     assert set(found["source"]) <= parts[0]
     assert result.metrics["iterations"][0]["mistakes"] <= len(growing)
-    best = ModelFolder.of(out)
-    encoded = best.encode(selecting, 24)
-    outputs = predict(best.classifier(data.task), encoded.encoded, encoded.pad_token_id)
-    assert result.metrics["score"] == pytest.approx((outputs.argmax(1) == selecting.labels).mean())
+    best, accuracies = ModelFolder.of(out), []
+    for part in (reserved, data.validation):
+        encoded = best.encode(part, 24)
+        outputs = predict(best.classifier(data.task), encoded.encoded, encoded.pad_token_id)
+        accuracies.append(float((outputs.argmax(1) == part.labels).mean()))
+    assert result.metrics["score"] == pytest.approx(accuracies[0])
+    trainings = [json.loads(path.read_text()) for path in (out / "trainings").glob("*/training.json")]
+    kept = [each for each in trainings if each["best_step"] == result.metrics["best_step"]]
+    assert (accuracies[0], accuracies[1]) in [
+        (pytest.approx(each["held_out"]), pytest.approx(each["score"])) for each in kept
+    ]
 
 
 @pytest.mark.parametrize(("reserved", "rounds", "rows"), [(0.0, None, 20), (0.5, 1, 20), (0.4, None, 20)])

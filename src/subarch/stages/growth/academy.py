@@ -56,9 +56,11 @@ class TaskAcademy:
     config: FinetuneConfig
     settings: AgoraConfig
     data: TaskData
-    """D, with those rows of E that select as its validation split."""
-    expansion: Examples
+    """D, with E as its validation split."""
+    growing: Examples
     """Those rows of E whose mistakes are transformed."""
+    reserved: Examples
+    """Those that compare iterations, since nothing grows from them; all of E where none are reserved."""
     model: ModelFolder
     socrates: ModelFolder
     maker: PointMaker
@@ -117,9 +119,9 @@ class TaskAcademy:
 
     def mistakes(self, best: Trained) -> Examples:
         """Rows of E that a finished training gets wrong, whole groups of a choice."""
-        expansion, kind = self.expansion, self.data.task.kind
-        found = answers(kind, expansion_outputs(self.place_of(best)), expansion.groups)
-        return expansion.take(np.flatnonzero(wrong_rows(kind, found.labels, expansion)))
+        growing, kind = self.growing, self.data.task.kind
+        found = answers(kind, expansion_outputs(self.place_of(best)), growing.groups)
+        return growing.take(np.flatnonzero(wrong_rows(kind, found.labels, growing)))
 
     def place_of(self, trained: Trained) -> Path:
         """Folder of a finished training."""
@@ -154,7 +156,8 @@ class TaskAcademy:
         return Timaeus(
             config=self.config,
             data=data,
-            expansion=self.expansion,
+            growing=self.growing,
+            reserved=self.reserved,
             model=self._start(iteration),
             teacher=self.socrates if soft else None,
             answers=self._answers(data, iteration, attempt) if soft else None,
@@ -166,13 +169,13 @@ class TaskAcademy:
         """What the trainings of an iteration start from: the student, or the best model of the earlier ones."""
         if not self.settings.warm_start:
             return self.model
-        before = {each: place for each, place in self._with_weights().items() if each.iteration < iteration}
+        before = {each: place for each, place in self._finished().items() if each.iteration < iteration}
         return ModelFolder(before[self._best_of(list(before))]) if before else self.model
 
-    def _with_weights(self) -> dict[Trained, Path]:
-        """The finished trainings whose model is there, the latest first, and where."""
+    def _finished(self) -> dict[Trained, Path]:
+        """The finished trainings, the latest first, and where; few of them still have their weights."""
         places = sorted((path.parent for path in (self.folder / TRAININGS).glob(f"*/{RESULT_FILE}")), reverse=True)
-        return {read_training(place): place for place in places if (place / WEIGHTS).exists()}
+        return {read_training(place): place for place in places}
 
     def _best_of(self, trained: Sequence[Trained]) -> Trained:
         return best_of(trained, seen_most=self.settings.warm_start)
@@ -245,13 +248,13 @@ class TaskAcademy:
         begun = (path.name.split("-") for path in (self.folder / TRAININGS).iterdir())
         if max((int(number), int(replay)) for number, replay, _ in begun) > (iteration, attempt):
             return
-        trained = self._with_weights()
-        before = [each for each in trained if each.iteration < iteration]
+        finished = self._finished()
+        before = [each for each in finished if each.iteration < iteration]
         kept = {
-            (best.iteration, best.score) for best in (self._best_of(part) for part in (list(trained), before) if part)
+            (best.iteration, best.score) for best in (self._best_of(part) for part in (list(finished), before) if part)
         }
-        for each, place in trained.items():
-            if (each.iteration, each.score) not in kept:
+        for each, place in finished.items():
+            if (each.iteration, each.score) not in kept and (place / WEIGHTS).exists():
                 discard_model(place)
 
     def _done(self, lesson: Lesson) -> bool:

@@ -74,7 +74,7 @@ def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
 
 
 def divided(config: FinetuneConfig, task: Task, expansion: Examples, rounds: int | None) -> tuple[Examples, Examples]:
-    """E by what it is for: the rows that give mistakes, and those that select.
+    """E by what it is for: the rows that give mistakes, and those that nothing grows from.
 
     All of it is both where nothing is reserved; in a single round, from whose mistakes nobody learns; and where a part
     would be too small to say anything.

@@ -43,8 +43,8 @@ def finetune_agora(
         admission: Of these inputs.
 
     Returns:
-        Metrics: `score` (on E, which selected), `steps`, `best_step` and `seconds` of the best training, its `theta`,
-        `iterations`, `socrates` (his accuracy on E), `points` added, `trainings` done.
+        Metrics: `score` (on those rows of E that nothing grew from), `steps`, `best_step` and `seconds` of the best
+        training, its `theta`, `iterations`, `socrates` (his accuracy on E), `points` added, `trainings` done.
 
     Raises:
         DivergedError: Every training did.
@@ -55,12 +55,13 @@ def finetune_agora(
     state = _state(config, session, admission, folder.path)
     thetas = [HyperparameterSet.from_json(values) for values in state["sets"]]
     rounds = settings.rounds(len(thetas))
-    growing, selecting = divided(config, data.task, data.validation, rounds)
+    growing, reserved = divided(config, data.task, data.validation, rounds)
     academy = TaskAcademy(
         config=config,
         settings=settings,
-        data=replace(data, validation=selecting),
-        expansion=growing,
+        data=data,
+        growing=growing,
+        reserved=reserved,
         model=model,
         socrates=socrates,
         maker=replace(admission.maker, data=replace(data, validation=growing)),
@@ -126,7 +127,7 @@ def _told(iteration: Iteration, academy: TaskAcademy) -> dict[str, Any]:
             for each in iteration.trained
         ],
         "best": best.theta.to_json(),
-        "best_score": None if best.score is None else sign * best.score,
+        "best_score": None if best.score is None else sign * best.lasting,
         "bound": iteration.bound,
         "mistakes": None if best.score is None else asked(academy.mistakes(best)),
         **({"produced": 0, "added": 0} if growth is None else {"produced": growth.produced, "added": growth.added}),

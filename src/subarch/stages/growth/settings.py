@@ -58,8 +58,9 @@ class AgoraConfig:
     unlabelled: Path | None = None
     """File with the task's text columns, in which similar texts are sought."""
     reserved: float = 0.5
-    """Share of the expansion set that selects and nothing else. The rest gives the mistakes: a model that has learned
-    from their like does better on them than on anything else. With 0 all of it does both, as in the paper."""
+    """Share of the expansion set from which nothing grows: it compares iterations, and its score is the result's. The
+    rest gives the mistakes: a model that has learned from their like does better on them than on anything else. Sets of
+    one iteration and moments of a training are judged by both. With 0 all of it does everything, as in the paper."""
     expansion_set: Literal["validation", "dev"] = "validation"
     """E. "dev" is the paper's own way: the set that reports selects and grows too, and figures on it are no longer
     those of unseen data."""

@@ -20,8 +20,9 @@ from subarch.stages.saving import save_model
 from subarch.stages.session import Session
 from subarch.storage import read_json, replacing_file, write_json
 from subarch.tasks.base import Examples, TaskData
+from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import standard_error
+from subarch.tasks.scoring.scores import main_score, standard_error
 from subarch.training.agora import Trained
 from subarch.training.predict import predict
 
@@ -56,9 +57,11 @@ class Timaeus:
 
     config: FinetuneConfig
     data: TaskData
-    """D with all that was added; its validation rows are those of E that select."""
-    expansion: Examples
-    """Those of E whose mistakes are wanted."""
+    """D with all that was added, and E as its validation split: all of it finds the best moment of a training."""
+    growing: Examples
+    """Those rows of E whose mistakes are wanted."""
+    reserved: Examples
+    """Those from which nothing grows."""
     model: ModelFolder
     teacher: ModelFolder | None
     """Socrates, where his probabilities are learned."""
@@ -87,15 +90,16 @@ class Timaeus:
             write_json(place / RESULT_FILE, {"theta": lesson.theta.to_json(), "score": None, "failed": error.message})
             (place / CHECKPOINT).unlink(missing_ok=True)
             return
-        outputs = self._outputs(trained, self.expansion)
-        selecting, task = self.data.validation, self.data.task
-        spread = standard_error(task, Predictions(self._outputs(trained, selecting)), selecting, self.config.seed)
+        outputs, task = self._outputs(trained, self.growing), self.data.task
+        held_out = Predictions(self._outputs(trained, self.reserved))
+        sign = 1.0 if higher_is_better(task.main_metric) else -1.0
         with replacing_file(place / OUTPUTS_FILE) as temporary:
             save_file({"outputs": outputs}, temporary)
         save_model(place, trained, self.model, task)
         numbers = {
             "score": outcome.best_score,
-            "error": spread,
+            "held_out": sign * main_score(task, held_out, self.reserved),
+            "error": standard_error(task, held_out, self.reserved, self.config.seed),
             "steps": outcome.steps,
             "best_step": outcome.best_step,
         }
@@ -129,6 +133,7 @@ def read_training(place: Path) -> Trained:
         iteration=int(iteration),
         attempt=int(attempt),
         score=found["score"],
+        held_out=found.get("held_out"),
         error=found.get("error", 0.0),
     )
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def main() -> None:
         with file.open("a") as lines:
             lines.writelines(json.dumps(row) + "\n" for row in rows)
         known += rows
-    print(table([row for row in known if row["task"] in arguments.tasks and row["seed"] in arguments.seeds]))
+    wanted = [row for row in known if row["task"] in arguments.tasks and row["seed"] in arguments.seeds]
+    print(table([row for row in wanted if row["steps"] == arguments.steps]))
     print(describe_machine())
 
 
@@ -99,11 +101,16 @@ def trainings(arguments: argparse.Namespace, name: str, seed: int) -> list[dict[
 
         return scored
 
-    with mock.patch.object(growth, "divided", division), mock.patch.object(classify, "scorer", asking):
+    # A folder of its own each time: of a resumed run, what was answered before would be missing.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(growth, "divided", division),
+        mock.patch.object(classify, "scorer", asking),
+    ):
         settings = {
             "model": str(student),
             "teacher": str(teacher),
-            "out": arguments.out / name / f"expansion-set-{seed}",
+            "out": Path(folder) / "out",
             "data": source,
             "seed": seed,
             "max_length": agora.LONGEST,

@@ -20,7 +20,9 @@ The best of Θ is chosen on validation rows carved from the training data; score
 selected nothing. `--variants` takes other settings of Agora, `name:{"field": value}`; `--with-default FIELD …` is (e)
 with one field at a time as (d) has it. The table has mean and standard deviation over seeds, and each method's
 difference from (d) over all tasks and seeds, with its standard error and a sign-flip test; and the same where Socrates
-passes the paper's condition. A finished step is not repeated.
+passes the paper's condition. A finished step is not repeated, and a run that is in `--archive FILE` (compressed JSON
+lines, read and added to) not even looked for: with all in it the table needs neither data nor models. Runs of other
+`--seconds` do not count.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from typing import Any
 import numpy as np
 
 import processor_clock  # noqa: F401
+from json_lines import read_lines, write_lines
 from subarch.api import run_stage
 from subarch.running.machine import describe_machine
 from subarch.stages.growth.settings import LEAST_ACCURACY, PRESETS, AgoraConfig
@@ -80,11 +83,16 @@ FLIPS = 10_000
 def main() -> None:
     arguments = parse()
     variants = {**{name: VARIANTS[name] for name in VARIANTS if name[0] in arguments.methods}, **arguments.variants}
+    archived = read_archive(arguments.archive)
     rows = []
     for seed, task in itertools.product(arguments.seeds, arguments.tasks):
         for name, settings in variants.items():
-            rows.append(one_run(arguments, task, seed, (name, settings)))
+            key = (task, seed, name, budget_of(arguments, task))
+            rows.append(archived[key] if key in archived else one_run(arguments, task, seed, (name, settings)))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            if arguments.archive is not None and key not in archived:
+                archived[key] = rows[-1]
+                write_lines(arguments.archive, (archived[each] for each in sorted(archived)))
     report = {
         "seconds": arguments.seconds,
         "processor_time": arguments.processor_time,
@@ -97,6 +105,7 @@ def main() -> None:
         ),
         "machine": describe_machine(),
     }
+    arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "agora.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(report, list(variants)))
 
@@ -115,15 +124,28 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--methods", default="abcde")
     parser.add_argument("--variants", nargs="*", type=variant, default=[])
     parser.add_argument("--with-default", nargs="*", default=[], choices=sorted(VARIANTS["e published"]))
+    parser.add_argument("--archive", type=Path, help="compressed file of runs, read and added to")
     parser.add_argument("--out", type=Path, default=Path("out/agora"))
     arguments = parser.parse_args()
     published, default = VARIANTS["e published"], AgoraConfig()
     with_default = {f"e {name}": published | {name: getattr(default, name)} for name in arguments.with_default}
     arguments.variants = with_default | dict(arguments.variants)
     arguments.tasks = arguments.tasks or list(TO_CHOOSE if arguments.choose else TASKS)
+    if arguments.choose and arguments.archive:
+        parser.error("the archive's runs are of official dev sets, --choose has other rows")
     if arguments.choose and (others := set(arguments.tasks) - set(TO_CHOOSE)):
         parser.error(f"no held-out training rows of {', '.join(sorted(others))}: --choose knows {', '.join(TO_CHOOSE)}")
     return arguments
+
+
+def read_archive(path: Path | None) -> dict[tuple[str, int, str, str], dict[str, Any]]:
+    """Rows by task, seed, method and budget."""
+    lines = read_lines(path) if path is not None and path.exists() else []
+    return {(row["task"], row["seed"], row["method"], row["budget"]): row for row in lines}
+
+
+def budget_of(arguments: argparse.Namespace, task: str) -> str:
+    return f"{arguments.seconds * (SHARE_OF_SMALL if task in SMALL else 1):.1f}s"
 
 
 def variant(text: str) -> tuple[str, dict[str, Any]]:
@@ -208,7 +230,7 @@ def one_run(arguments: argparse.Namespace, name: str, seed: int, variant: tuple[
         "data": data_of(arguments, name),
         "seed": seed,
         "max_length": LONGEST,
-        "budget": f"{arguments.seconds * (SHARE_OF_SMALL if name in SMALL else 1):.1f}s",
+        "budget": budget_of(arguments, name),
         "loop": {"batch_size": arguments.batch_size, "epochs": 1000.0, "evaluations": 5},
         "distillation": {"layers": layers},
         "agora": {**agora, **settings},
@@ -222,6 +244,7 @@ def one_run(arguments: argparse.Namespace, name: str, seed: int, variant: tuple[
         "task": name,
         "seed": seed,
         "method": label,
+        "budget": grown["budget"],
         "score": scored.to_json()["metrics"]["score"],
         "validation": metrics["score"],
         "socrates": metrics["socrates"],

@@ -8,9 +8,12 @@ from those rows `DRAWS` times, each rule chooses by E alone, and is scored on th
 
 - earliest, latest: the highest score on E, the earliest or the latest of equal ones;
 - within one error: the latest within one standard error of the highest score;
-- last: the weights after the last step, whatever E says.
+- last: the weights after the last step, whatever E says;
+- lowest loss: the lowest cross-entropy on E;
+- loss within one error: of those within one standard error of the highest score, the lowest cross-entropy.
 
-The table has accuracy in points above "earliest", mean over trainings and draws, for several sizes of E.
+The table has accuracy in points above "earliest", mean over trainings and draws, for several sizes of E; then the same
+where a rule chooses among the validations of all rates, as the best of Θ is chosen.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from scipy.special import log_softmax
 
 import agora
 from subarch.running.machine import describe_machine
@@ -41,7 +45,7 @@ from subarch.training.predict import predict
 SIZES = (40, 75, 150, 500)
 """Of E."""
 DRAWS = 2000
-RULES = ("earliest", "latest", "within one error", "last")
+RULES = ("earliest", "latest", "within one error", "last", "lowest loss", "loss within one error")
 
 
 def main() -> None:
@@ -51,14 +55,16 @@ def main() -> None:
     wanted = itertools.product(arguments.seeds, arguments.tasks, arguments.rates, ("plain", "distilled"))
     for seed, task, rate, way in wanted:
         key = {"task": task, "seed": seed, "learning_rate": rate, "way": way, "steps": arguments.steps}
-        if any(key.items() <= row.items() for row in known):
+        if any(key.items() <= row.items() and "loss" in row for row in known):
             continue
-        row = key | {"right": [line.tolist() for line in one_training(arguments, key).astype(int)]}
+        right, loss = one_training(arguments, key)
+        row = key | {"right": right.astype(int).tolist(), "loss": loss.round(4).tolist()}
         with file.open("a") as lines:
             lines.write(json.dumps(row) + "\n")
-        known.append(row)
+        known = [each for each in known if not key.items() <= each.items()] + [row]
         print(key, [round(100 * float(np.mean(line)), 1) for line in row["right"]], flush=True)
-    print(table([row for row in known if row["task"] in arguments.tasks and row["steps"] == arguments.steps]))
+    shown = [row for row in known if row["task"] in arguments.tasks and row["seed"] in arguments.seeds]
+    print(table([row for row in shown if row["steps"] == arguments.steps]))
     print(describe_machine())
 
 
@@ -74,17 +80,21 @@ def parse() -> argparse.Namespace:
     return argparse.Namespace(**vars(parser.parse_args()), choose=True)
 
 
-def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> np.ndarray:
-    """(validations, rows) whether each held-out row was answered rightly."""
+def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(validations, rows) whether each held-out row was answered rightly, and its cross-entropy in nats."""
     teacher_folder, student_folder, layers = agora.teacher_and_student(arguments, key["task"])
     model, teacher = ModelFolder.of(str(student_folder)), ModelFolder.of(str(teacher_folder))
     source = DataConfig(**agora.data_of(arguments, key["task"]))
     data = aligned(load_data(source), teacher)
     right: list[np.ndarray] = []
+    loss: list[np.ndarray] = []
 
     def scorer(_: Task, encoded: EncodedData, examples: Examples) -> Callable[[Any], float]:
         def score(trained: Any) -> float:
-            right.append(predict(trained, encoded.encoded, encoded.pad_token_id).argmax(1) == examples.labels)
+            logits = predict(trained, encoded.encoded, encoded.pad_token_id)
+            labels = np.asarray(examples.labels)
+            right.append(logits.argmax(1) == labels)
+            loss.append(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
             return float(right[-1].mean())
 
         return score
@@ -106,46 +116,63 @@ def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> np.ndarr
         )
         inputs = (replace(data, validation=data.test), model, teacher if key["way"] == "distilled" else None)
         classify.train_classifier(config, Session(), inputs, ignore_event)
-    return np.asarray(right)
+    return np.asarray(right), np.asarray(loss)
 
 
-def chosen(scores: np.ndarray, size: int) -> dict[str, int]:
-    """The validation that each rule keeps, by the accuracies on an E of this size."""
+def chosen(scores: np.ndarray, losses: np.ndarray, size: int) -> dict[str, int]:
+    """The validation that each rule keeps, by accuracy and mean loss on an E of this size."""
     highest = float(scores.max())
-    error = (highest * (1 - highest) / size) ** 0.5
+    near = scores >= highest - (highest * (1 - highest) / size) ** 0.5
     last = len(scores) - 1
     return {
         "earliest": int(scores.argmax()),
         "latest": last - int(scores[::-1].argmax()),
-        "within one error": last - int((scores[::-1] >= highest - error).argmax()),
+        "within one error": last - int(near[::-1].argmax()),
         "last": last,
+        "lowest loss": int(losses.argmin()),
+        "loss within one error": int(np.where(near, losses, np.inf).argmin()),
     }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| | E | " + " | ".join(RULES) + " | best of the five |", "|---|--:|" + "--:|" * (len(RULES) + 1)]
+    lines = ["| | E | " + " | ".join(RULES) + " | best of all |", "|---|--:|" + "--:|" * (len(RULES) + 1)]
     for task, way in sorted({(row["task"], row["way"]) for row in rows}):
-        for size in SIZES:
-            gains = []
-            for row in rows:
-                if (row["task"], row["way"]) == (task, way):
-                    gains.append(gained(np.asarray(row["right"], float), size))
-            means = 100 * np.mean(gains, 0)
-            cells = [f"{mean:+.2f}" for mean in means]
-            lines.append(f"| {task}, {way} | {size} | " + " | ".join(cells) + " |")
+        of_seed: dict[int, list[dict[str, Any]]] = {}
+        for row in rows:
+            if (row["task"], row["way"]) == (task, way):
+                of_seed.setdefault(row["seed"], []).append(row)
+        alone = [[row] for trainings in of_seed.values() for row in trainings]
+        lines += lines_of(f"{task}, {way}", alone, RULES)
+        together = [trainings for trainings in of_seed.values() if len(trainings) > 1]
+        if together:
+            lines += lines_of(
+                f"{task}, {way}, all rates", together, ("earliest", "lowest loss", "loss within one error")
+            )
     return "\n".join(lines)
 
 
-def gained(right: np.ndarray, size: int) -> np.ndarray:
-    """(rules + 1,) accuracy on the rows outside E, above that of "earliest": mean over draws; last the best of five."""
+def lines_of(name: str, pools: list[list[dict[str, Any]]], rules: tuple[str, ...]) -> list[str]:
+    """A line for each size of E, of choices among the validations of a pool of trainings."""
+    lines = []
+    for size in SIZES:
+        means = 100 * np.mean([gained(pool, size) for pool in pools], 0)
+        shown = dict(zip((*RULES, "best"), means, strict=True))
+        cells = [f"{shown[rule]:+.2f}" if rule in (*rules, "best") else "" for rule in shown]
+        lines.append(f"| {name} | {size} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def gained(pool: list[dict[str, Any]], size: int) -> np.ndarray:
+    """(rules + 1,) accuracy on the rows outside E, above that of "earliest": mean over draws; last the best of all."""
     rng = np.random.default_rng(0)
+    right = np.concatenate([np.asarray(row["right"], float) for row in pool])
+    loss = np.concatenate([np.asarray(row["loss"]) for row in pool])
     count = right.shape[1]
     total = np.zeros(len(RULES) + 1)
     for _ in range(DRAWS):
         inside = rng.choice(count, size, replace=False)
-        scores = right[:, inside].mean(1)
         outside = (right.sum(1) - right[:, inside].sum(1)) / (count - size)
-        kept = chosen(scores, size)
+        kept = chosen(right[:, inside].mean(1), loss[:, inside].mean(1), size)
         total += [*(outside[kept[rule]] for rule in RULES), outside.max()]
     return (total - total[0]) / DRAWS
 

@@ -43,8 +43,6 @@ from subarch.training.socrates import answers, wrong_rows
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
 GROWING = 0.08
 """Share of the time left that making points may take at a time."""
-LAST = 2 / 3
-"""Share of the time left that is kept for the last iteration (docs/decisions.md has what was measured)."""
 SPARE = 0.03
 """Share of the time left that no training gets: points have to be made, and the model saved."""
 
@@ -90,7 +88,7 @@ class TaskAcademy:
             timaeus = self._timaeus(iteration, attempt)
             # Where nobody knows how many iterations follow, as many as if each halved the sets.
             follow = math.ceil(math.log2(len(thetas))) if self.rounds is None else self.rounds - iteration
-            timed = self._timed(to_do, trainings_to_come(len(thetas), follow))
+            timed = self._timed(to_do, trainings_to_come(len(thetas), follow, self.settings.last))
             for outcome in self.session.executor.map(timaeus.train, timed):
                 if not isinstance(outcome.error, BudgetError):  # then its share was too short for a first step
                     outcome.result()
@@ -209,7 +207,7 @@ class TaskAcademy:
             if file.exists():
                 yield file
 
-    def _timed(self, lessons: list[Lesson], later: int) -> Iterator[Lesson]:
+    def _timed(self, lessons: list[Lesson], later: float) -> Iterator[Lesson]:
         """Each lesson with its share of the time that is left when it is drawn, when so many follow them all."""
         for done, lesson in enumerate(lessons):
             if self.session.stop_requested():
@@ -267,12 +265,13 @@ class TaskAcademy:
         return self.folder / POINTS / f"{iteration:02d}-{attempt}.parquet"
 
 
-def trainings_to_come(sets: int, follow: int) -> int:
+def trainings_to_come(sets: int, follow: int, last: float) -> float:
     """What the iterations after this one need, in trainings as long as each of the `sets` of this one.
 
-    Of the time the last iteration gets `LAST`, since it trains what is kept; the others have equal shares of the rest.
+    Of the time the last iteration gets a share of `last`, since it trains what is kept; the others have equal shares of
+    the rest.
     """
-    return sets * (follow - 1 + round(LAST / (1 - LAST) * follow)) if follow else 0
+    return sets * (follow - 1 + last / (1 - last) * follow) if follow else 0.0
 
 
 def clear(folder: Path) -> None:

@@ -47,6 +47,9 @@ class AgoraConfig:
     """Learn Socrates' probabilities and hidden layers on all data, by distillation; else his answers as labels."""
     warm_start: bool = True
     """From the second iteration on start from the best model so far; else from the student again."""
+    last: float = 2 / 3
+    """Share of a budget that the last iteration gets, which trains what is kept; the others have equal shares of the
+    rest."""
     balance: Balance = "none"
     """"discard": equally many added points of each class, and equally many training examples."""
     confidence: float = 0.0
@@ -74,6 +77,8 @@ class AgoraConfig:
             raise ConfigError(
                 f"agora.growth is {self.growth}, expected a share above 0", "to add nothing, set agora.iterations=1"
             )
+        if not 0 < self.last < 1:
+            raise ConfigError(f"agora.last is {self.last}, expected a share above 0 and below 1")
         if self.replays < 0:
             raise ConfigError(f"agora.replays is {self.replays}, expected 0 or more")
         if self.iterations is not None and self.iterations < 1:

@@ -12,6 +12,9 @@ from those rows `DRAWS` times, each rule chooses by E alone, and is scored on th
 - lowest loss: the lowest cross-entropy on E;
 - loss within one error: of those within one standard error of the highest score, the lowest cross-entropy.
 
+Beside the rules stand averages of the weights at the last two, the last three and all validations (Izmailov et al.,
+Averaging Weights Leads to Wider Optima and Better Generalization, 2018), whatever E says.
+
 The table has accuracy in points above "earliest", mean over trainings and draws, for several sizes of E; then the same
 where a rule chooses among the validations of all rates, as the best of Θ is chosen.
 """
@@ -29,6 +32,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import torch
 from scipy.special import log_softmax
 
 import agora
@@ -45,7 +49,12 @@ from subarch.training.predict import predict
 SIZES = (40, 75, 150, 500)
 """Of E."""
 DRAWS = 2000
+AVERAGED = (2, 3, 5)
+"""Of how many validations, from the last one back, the weights are averaged."""
 RULES = ("earliest", "latest", "within one error", "last", "lowest loss", "loss within one error")
+COLUMNS = (*RULES, *(f"average of {count}" for count in AVERAGED), "best of all")
+TOGETHER = ("earliest", "lowest loss", "loss within one error", "best of all")
+"""What is shown where a rule chooses among several trainings."""
 
 
 def main() -> None:
@@ -55,10 +64,9 @@ def main() -> None:
     wanted = itertools.product(arguments.seeds, arguments.tasks, arguments.rates, ("plain", "distilled"))
     for seed, task, rate, way in wanted:
         key = {"task": task, "seed": seed, "learning_rate": rate, "way": way, "steps": arguments.steps}
-        if any(key.items() <= row.items() and "loss" in row for row in known):
+        if any(key.items() <= row.items() and "averaged" in row for row in known):
             continue
-        right, loss = one_training(arguments, key)
-        row = key | {"right": right.astype(int).tolist(), "loss": loss.round(4).tolist()}
+        row = key | one_training(arguments, key)
         with file.open("a") as lines:
             lines.write(json.dumps(row) + "\n")
         known = [each for each in known if not key.items() <= each.items()] + [row]
@@ -80,19 +88,22 @@ def parse() -> argparse.Namespace:
     return argparse.Namespace(**vars(parser.parse_args()), choose=True)
 
 
-def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """(validations, rows) whether each held-out row was answered rightly, and its cross-entropy in nats."""
+def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str, Any]:
+    """`right` and `loss`, (validations, rows): whether each held-out row was answered rightly, and its cross-entropy in
+    nats; `averaged`, (averages, rows): `right` of the averaged weights.
+    """
     teacher_folder, student_folder, layers = agora.teacher_and_student(arguments, key["task"])
     model, teacher = ModelFolder.of(str(student_folder)), ModelFolder.of(str(teacher_folder))
     source = DataConfig(**agora.data_of(arguments, key["task"]))
     data = aligned(load_data(source), teacher)
     right: list[np.ndarray] = []
     loss: list[np.ndarray] = []
+    weights: list[dict[str, torch.Tensor]] = []
 
     def scorer(_: Task, encoded: EncodedData, examples: Examples) -> Callable[[Any], float]:
         def score(trained: Any) -> float:
-            logits = predict(trained, encoded.encoded, encoded.pad_token_id)
-            labels = np.asarray(examples.labels)
+            logits, labels = predict(trained, encoded.encoded, encoded.pad_token_id), np.asarray(examples.labels)
+            weights.append({name: tensor.clone() for name, tensor in trained.state_dict().items()})
             right.append(logits.argmax(1) == labels)
             loss.append(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
             return float(right[-1].mean())
@@ -115,8 +126,22 @@ def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> tuple[np
             ),
         )
         inputs = (replace(data, validation=data.test), model, teacher if key["way"] == "distilled" else None)
-        classify.train_classifier(config, Session(), inputs, ignore_event)
-    return np.asarray(right), np.asarray(loss)
+        _, trained = classify.train_classifier(config, Session(), inputs, ignore_event)
+    seen = model.encode(data.test, agora.LONGEST)
+    averaged = []
+    for count in AVERAGED:
+        trained.load_state_dict({name: mean_of([each[name] for each in weights[-count:]]) for name in weights[0]})
+        answers = predict(trained, seen.encoded, seen.pad_token_id).argmax(1)
+        averaged.append((answers == data.test.labels).astype(int).tolist())
+    return {
+        "right": np.asarray(right).astype(int).tolist(),
+        "loss": np.asarray(loss).round(4).tolist(),
+        "averaged": averaged,
+    }
+
+
+def mean_of(tensors: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(tensors).mean(0) if tensors[0].is_floating_point() else tensors[-1]
 
 
 def chosen(scores: np.ndarray, losses: np.ndarray, size: int) -> dict[str, int]:
@@ -135,45 +160,43 @@ def chosen(scores: np.ndarray, losses: np.ndarray, size: int) -> dict[str, int]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| | E | " + " | ".join(RULES) + " | best of all |", "|---|--:|" + "--:|" * (len(RULES) + 1)]
+    lines = ["| | E | " + " | ".join(COLUMNS) + " |", "|---|--:|" + "--:|" * len(COLUMNS)]
     for task, way in sorted({(row["task"], row["way"]) for row in rows}):
         of_seed: dict[int, list[dict[str, Any]]] = {}
         for row in rows:
             if (row["task"], row["way"]) == (task, way):
                 of_seed.setdefault(row["seed"], []).append(row)
         alone = [[row] for trainings in of_seed.values() for row in trainings]
-        lines += lines_of(f"{task}, {way}", alone, RULES)
+        lines += lines_of(f"{task}, {way}", alone, COLUMNS)
         together = [trainings for trainings in of_seed.values() if len(trainings) > 1]
         if together:
-            lines += lines_of(
-                f"{task}, {way}, all rates", together, ("earliest", "lowest loss", "loss within one error")
-            )
+            lines += lines_of(f"{task}, {way}, all rates", together, TOGETHER)
     return "\n".join(lines)
 
 
-def lines_of(name: str, pools: list[list[dict[str, Any]]], rules: tuple[str, ...]) -> list[str]:
+def lines_of(title: str, pools: list[list[dict[str, Any]]], shown: tuple[str, ...]) -> list[str]:
     """A line for each size of E, of choices among the validations of a pool of trainings."""
     lines = []
     for size in SIZES:
         means = 100 * np.mean([gained(pool, size) for pool in pools], 0)
-        shown = dict(zip((*RULES, "best"), means, strict=True))
-        cells = [f"{shown[rule]:+.2f}" if rule in (*rules, "best") else "" for rule in shown]
-        lines.append(f"| {name} | {size} | " + " | ".join(cells) + " |")
+        cells = [f"{mean:+.2f}" if name in shown else "" for name, mean in zip(COLUMNS, means, strict=True)]
+        lines.append(f"| {title} | {size} | " + " | ".join(cells) + " |")
     return lines
 
 
 def gained(pool: list[dict[str, Any]], size: int) -> np.ndarray:
-    """(rules + 1,) accuracy on the rows outside E, above that of "earliest": mean over draws; last the best of all."""
+    """Accuracy on the rows outside E, above that of "earliest": mean over draws, in the order of `COLUMNS`."""
     rng = np.random.default_rng(0)
     right = np.concatenate([np.asarray(row["right"], float) for row in pool])
     loss = np.concatenate([np.asarray(row["loss"]) for row in pool])
     count = right.shape[1]
-    total = np.zeros(len(RULES) + 1)
+    averaged = np.asarray(pool[0]["averaged"], float)  # of one training, and not shown for several
+    total = np.zeros(len(COLUMNS))
     for _ in range(DRAWS):
         inside = rng.choice(count, size, replace=False)
-        outside = (right.sum(1) - right[:, inside].sum(1)) / (count - size)
+        outside, of_averages = ((each.sum(1) - each[:, inside].sum(1)) / (count - size) for each in (right, averaged))
         kept = chosen(right[:, inside].mean(1), loss[:, inside].mean(1), size)
-        total += [*(outside[kept[rule]] for rule in RULES), outside.max()]
+        total += [*(outside[kept[rule]] for rule in RULES), *of_averages, outside.max()]
     return (total - total[0]) / DRAWS
 
 

@@ -397,6 +397,29 @@ def test_when_the_time_is_up_the_best_so_far_is_the_result(grown, left):
     assert (out / "model.safetensors").exists()
 
 
+class Stopwatch(InProcessExecutor):
+    """Keeps how long each training may take."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def map(self, function, items):
+        return super().map(function, map(self._noted, items))
+
+    def _noted(self, item):
+        self.seconds.append(item.seconds)
+        return item
+
+
+@pytest.mark.parametrize("last", [0.2, 0.75])
+def test_the_last_iteration_gets_its_share_of_a_budget(grown, last):
+    stopwatch = Stopwatch()
+    grown(session=Session(deadline=Clock().deadline, executor=stopwatch), agora={"last": last})
+    share = stopwatch.seconds[0] / stopwatch.seconds[2]
+    assert len(stopwatch.seconds) == 3 and share == pytest.approx((1 - last) / 2, rel=0.01)
+
+
 def test_no_time_for_a_first_training(grown):
     clock = Clock()
     clock.leave(1e-6)

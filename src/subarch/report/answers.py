@@ -79,7 +79,7 @@ def _iterations(iterations: Sequence[Mapping[str, Any]]) -> list[str]:
 def _caveats(result: Mapping[str, Any]) -> list[str]:
     """What one must know of Agora's score."""
     last = result["metrics"]["iterations"][-1]
-    lines = []
+    lines = [plan] if (plan := result["metrics"].get("plan")) else []
     if last["mistakes"] == 0:
         lines.append("no mistakes left on the expansion set: it has nothing more to teach")
     if result["config"]["agora"]["expansion_set"] == "dev":

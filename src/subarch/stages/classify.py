@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from subarch.training.classifier import (
     scorer,
     training_batches,
 )
-from subarch.training.loop import OnEvent, TrainResult, train
+from subarch.training.loop import Batches, Event, OnEvent, TrainResult, train
 from subarch.training.losses import Loss
 from subarch.training.precision import prepare_for_training
 
@@ -41,17 +44,77 @@ def train_classifier(
 
     `answers` is the file of those answers, where trainings share them.
     """
+    data, model, _ = inputs
+    session.phase("reading", f"{len(data.train):,} examples")
+    classifier, batches, loss, outputs = _made_ready(config, inputs, answers or config.out / TEACHER_OUTPUTS)
+    context = loop_context(config, session, on_event, outputs.save if outputs else lambda: None)
+    sample = data.validation.sample(config.validation_examples)
+    evaluate = scorer(data.task, model.encode(sample, config.length_for(data.task)), sample)
+    result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
+    if outputs is not None and answers is not None:
+        outputs.save()  # the next training begins with what this one asked
+    return result, classifier
+
+
+def step_seconds(
+    config: FinetuneConfig,
+    session: Session,
+    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    batches: int,
+    share: float,
+) -> tuple[float, float]:
+    """How long steps of such a training take, by a few that are rehearsed and leave nothing behind.
+
+    Args:
+        config: Of the training.
+        session: Its surroundings.
+        inputs: The same.
+        batches: About so many of its batches are seen, each twice.
+        share: Of the time left the rehearsal takes no more, once all is read, but for its first step.
+
+    Returns:
+        Seconds of a step whose batch the teacher has to be asked about, and of one whose answers are known. The first
+        step, which warms up, counts where it is the only one.
+
+    Raises:
+        BudgetError: There is no time left.
+    """
+    data, model, teacher = inputs
+    few = data.train.sample(batches * config.loop.batch_size, seed=config.seed)
+    times: list[float] = []
+
+    def on_event(event: Event) -> None:
+        if event["event"] == "step":
+            times.append(event["seconds"])
+
+    # No rate to speak of: whatever the training's is, a rehearsal does not diverge.
+    loop = replace(config.loop, max_steps=None, epochs=2.0, learning_rate=1e-12, divergence=None)
+    with TemporaryDirectory() as folder:
+        answers = Path(folder) / TEACHER_OUTPUTS
+        classifier, seen, loss, _ = _made_ready(config, (replace(data, train=few), model, teacher), answers)
+        short = replace(session, deadline=session.deadline.share(share))
+        context = replace(loop_context(config, short, on_event, lambda: None), checkpoint=None)
+        train(classifier, seen, loss, config=loop, context=context)
+    count = seen.count
+    asking = _each(times[:count]) if len(times) > 1 else times[0]
+    return asking, _each(times[count - 1 :]) if len(times) > count else asking
+
+
+def _each(times: Sequence[float]) -> float:
+    """Mean distance."""
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def _made_ready(
+    config: FinetuneConfig, inputs: tuple[TaskData, ModelFolder, ModelFolder | None], answers: Path
+) -> tuple[PreTrainedModel, Batches, Loss, TeacherOutputs | None]:
+    """The model, what it reads, its loss, and the teacher's answers if there is one."""
     data, model, teacher = inputs
     assert data.train.labels is not None
-    length = config.length_for(data.task)
-    session.phase("reading", f"{len(data.train):,} examples")
-    encoded = model.encode(data.train, length)
-    outputs = None
-    if teacher is not None:
-        outputs = teacher_outputs(config, data, (encoded, teacher), answers or config.out / TEACHER_OUTPUTS)
+    encoded = model.encode(data.train, config.length_for(data.task))
+    outputs = None if teacher is None else teacher_outputs(config, data, (encoded, teacher), answers)
     classifier = fresh_classifier(model, data, config.seed, config)
     prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
-    context = loop_context(config, session, on_event, outputs.save if outputs else lambda: None)
     batches = training_batches(
         encoded,
         batch_size=config.loop.batch_size,
@@ -60,13 +123,8 @@ def train_classifier(
         groups=data.train.groups if data.task.kind == "choice" else None,
         repeats=config.distillation.repeats if outputs else 1,
     )
-    sample = data.validation.sample(config.validation_examples)
-    evaluate = scorer(data.task, model.encode(sample, length), sample)
     loss = _loss(config, data.task, data.train.labels, distilled=outputs is not None)
-    result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
-    if outputs is not None and answers is not None:
-        outputs.save()  # the next training begins with what this one asked
-    return result, classifier
+    return classifier, batches, loss, outputs
 
 
 def fresh_classifier(

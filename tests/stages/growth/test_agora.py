@@ -101,8 +101,10 @@ def test_every_kind_of_task(whole, kind):
     result, out, data, _ = whole(kind)
     metrics = result.metrics
     assert set(metrics) == {
-        *("score", "steps", "best_step", "seconds", "theta", "iterations", "socrates", "points", "trainings")
+        *("score", "steps", "best_step", "seconds", "theta", "iterations", "socrates", "points", "trainings"),
+        "plan",
     }
+    assert metrics["plan"] == ""  # no budget, so all of it
     assert all(set(row) == ROW for row in metrics["iterations"])
     assert [len(row["scores"]) for row in metrics["iterations"]] == [2, 1] and metrics["trainings"] == 3
     assert [row["bound"] for row in metrics["iterations"]] == [0.5, 0.75]

@@ -86,8 +86,7 @@ class TaskAcademy:
         to_do = [lesson for lesson in lessons if not self._done(lesson)]
         if to_do and not self.session.deadline.expired:
             timaeus = self._timaeus(iteration, attempt)
-            # Where nobody knows how many iterations follow, as many as if each halved the sets.
-            follow = math.ceil(math.log2(len(thetas))) if self.rounds is None else self.rounds - iteration
+            follow = following(len(thetas), iteration, self.rounds)
             timed = self._timed(to_do, trainings_to_come(len(thetas), follow, self.settings.last))
             for outcome in self.session.executor.map(timaeus.train, timed):
                 if not isinstance(outcome.error, BudgetError):  # then its share was too short for a first step
@@ -139,7 +138,7 @@ class TaskAcademy:
 
     def _grow_at_first(self) -> None:
         file = self._points_file(0, 0)
-        if self.settings.first_growth == 0:
+        if not self.settings.first_growth:
             return
         if not file.exists():
             self.session.phase("growing", "around the training examples")
@@ -263,6 +262,11 @@ class TaskAcademy:
 
     def _points_file(self, iteration: int, attempt: int) -> Path:
         return self.folder / POINTS / f"{iteration:02d}-{attempt}.parquet"
+
+
+def following(sets: int, iteration: int, rounds: int | None) -> int:
+    """How many iterations follow one with so many sets; where nobody knows, as many as if each halved the sets."""
+    return math.ceil(math.log2(sets)) if rounds is None else rounds - iteration
 
 
 def trainings_to_come(sets: int, follow: int, last: float) -> float:

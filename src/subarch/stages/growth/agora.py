@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.stages.finetuning import CHECKPOINT, FinetuneConfig
 from subarch.stages.growth.academy import POINTS, TRAININGS, TaskAcademy
 from subarch.stages.growth.admission import Admission, divided, settings_of
+from subarch.stages.growth.plan import Plan, plan_for
 from subarch.stages.growth.timaeus import OUTPUTS_FILE, RESULT_FILE
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import OutputFolder
@@ -44,17 +45,20 @@ def finetune_agora(
 
     Returns:
         Metrics: `score` (on those rows of E that nothing grew from), `steps`, `best_step` and `seconds` of the best
-        training, its `theta`, `iterations`, `socrates` (his accuracy on E), `points` added, `trainings` done.
+        training, its `theta`, `iterations`, `socrates` (his accuracy on E), `points` added, `trainings` done, and
+        `plan`, why it is not the whole algorithm (empty where it is).
 
     Raises:
         DivergedError: Every training did.
     """
     (data, model, socrates), (folder, run) = inputs, folder_and_run
     assert socrates is not None  # FinetuneConfig sees to it
-    settings = settings_of(config)
-    state = _state(config, session, admission, folder.path)
+    state = _state(config, session, inputs, admission, folder.path)
     thetas = [HyperparameterSet.from_json(values) for values in state["sets"]]
-    rounds = settings.rounds(len(thetas))
+    plan = Plan(**state["plan"])
+    rounds, settings = plan.iterations, replace(settings_of(config), first_growth=plan.first_growth)
+    if plan.reason:
+        session.tell("phase", name="planned", detail=plan.reason)
     growing, reserved = divided(config, data.task, data.validation, rounds)
     academy = TaskAcademy(
         config=config,
@@ -88,18 +92,26 @@ def finetune_agora(
         "theta": best.theta.to_json(),
         "iterations": told,
         "socrates": state["socrates"],
+        "plan": plan.reason,
         "points": academy.first_points + sum(row["added"] for row in told),
         "trainings": len(list((folder.path / TRAININGS).glob(f"*/{RESULT_FILE}"))),
     }
 
 
-def _state(config: FinetuneConfig, session: Session, admission: Admission, folder: Path) -> dict[str, Any]:
+def _state(
+    config: FinetuneConfig,
+    session: Session,
+    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    admission: Admission,
+    folder: Path,
+) -> dict[str, Any]:
     """What was decided when the run began: with a budget, a resumed one would find less time and other sets."""
     path = folder / STATE_FILE
     if not path.exists():
         thetas = settings_of(config).thetas(config.loop, config.seed, seconds_left(session.deadline))
+        plan = plan_for(config, session, inputs, len(thetas))
         sets = [theta.to_json() for theta in thetas]
-        write_json(path, {"sets": sets, "socrates": admission.accuracy, "iterations": []})
+        write_json(path, {"sets": sets, "socrates": admission.accuracy, "plan": asdict(plan), "iterations": []})
     state: dict[str, Any] = read_json(path)
     return state
 

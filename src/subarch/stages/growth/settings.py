@@ -32,15 +32,20 @@ class AgoraConfig:
     pruning: Rule = "halving"
     """What step 6 removes; the paper's rule is "lcs"."""
     iterations: int | None = None
-    """End after so many; None until Θ is empty. With one set it is iterated that often (the paper's CHS mode), five
-    times by default."""
+    """End after so many; None until Θ is empty, or sooner where a budget is short (`least_passes`). With one set it is
+    iterated that often (the paper's CHS mode), five times by default."""
     replays: int = 0
     """How often an iteration is repeated with fresh points whose best score fell."""
     sources: Literal["mistakes", "random", "mixed"] = "mixed"
     """What τ transforms: the expansion set's mistakes; as many random training examples; or half and half, so that
     what is learned of the few mistakes does not outweigh the task."""
-    first_growth: float = 0.0
-    """Points around random training examples before the first iteration, as a share of the training data."""
+    first_growth: float | None = None
+    """Points around random training examples before the first iteration, as a share of the training data; None leaves
+    it to the budget (`least_passes`), and is 0 without one."""
+    least_passes: float = 3.0
+    """Passes over D that a budget must leave each training of the first iteration, else there is a single one, after
+    points around random examples; where it does not leave a training of that one so many either, nothing grows: then D
+    is not scarce, time is. 0: never mind. Only where neither `iterations` nor `first_growth` is given."""
     growth: float | None = 0.25
     """Points an iteration adds, as a share of the training data; None is one a mistake and transformation."""
     soft_labels: bool = True
@@ -71,8 +76,10 @@ class AgoraConfig:
     """Go on with a Socrates below two thirds of accuracy."""
 
     def __post_init__(self) -> None:
-        if self.first_growth < 0:
+        if self.first_growth is not None and self.first_growth < 0:
             raise ConfigError(f"agora.first_growth is {self.first_growth}, expected 0 or more")
+        if self.least_passes < 0:
+            raise ConfigError(f"agora.least_passes is {self.least_passes}, expected 0 or more")
         if self.growth is not None and self.growth <= 0:
             raise ConfigError(
                 f"agora.growth is {self.growth}, expected a share above 0", "to add nothing, set agora.iterations=1"
@@ -124,6 +131,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "balance": "discard",
             "replays": 2,
             "reserved": 0.0,
+            "first_growth": 0.0,
         }
     },
 }

@@ -16,7 +16,7 @@ from subarch.arch.pretrained import weight_names
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
-from subarch.tasks.base import Task, TaskData
+from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.classifier import (
     EncodedData,
     TeacherOutputs,
@@ -31,6 +31,8 @@ from subarch.training.precision import prepare_for_training
 
 HIDDEN_BYTES = 4_000_000_000
 """Above this only the teacher's last hidden layer is kept, or not even that: then its logits alone teach."""
+WIDER = 8
+"""Of so many times as many examples those of middling length are rehearsed."""
 
 
 def train_classifier(
@@ -80,7 +82,7 @@ def step_seconds(
         BudgetError: There is no time left.
     """
     data, model, teacher = inputs
-    few = data.train.sample(batches * config.loop.batch_size, seed=config.seed)
+    few = _middling(config, data, model, batches * config.loop.batch_size)
     times: list[float] = []
 
     def on_event(event: Event) -> None:
@@ -98,6 +100,18 @@ def step_seconds(
     count = seen.count
     asking = _each(times[:count]) if len(times) > 1 else times[0]
     return asking, _each(times[count - 1 :]) if len(times) > count else asking
+
+
+def _middling(config: FinetuneConfig, data: TaskData, model: ModelFolder, count: int) -> Examples:
+    """About so many training examples of middling length: batches of a training hold texts of one length, and those of
+    a small sample, padded to its longest, would take up to twice as long.
+    """
+    sample = data.train.sample(WIDER * count, seed=config.seed)
+    if sample.groups is not None:
+        return sample.sample(count)
+    lengths = model.encode(sample, config.length_for(data.task)).encoded.lengths
+    first = max(0, len(sample) - count) // 2
+    return sample.take(np.sort(np.argsort(lengths, kind="stable")[first : first + count]))
 
 
 def _each(times: Sequence[float]) -> float:

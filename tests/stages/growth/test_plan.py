@@ -1,5 +1,8 @@
 """What a budget is spent on: how long a step takes decides, and a resumed run does not ask again."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from stages import tiny_agora
@@ -7,12 +10,14 @@ from subarch.api import configured, run_stage
 from subarch.errors import BudgetError
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
+from subarch.stages import classify
 from subarch.stages.classify import step_seconds
 from subarch.stages.growth import plan
 from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.plan import Plan, plan_for
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.session import Session
+from subarch.tasks.base import Examples
 
 BY_BUDGET = {"iterations": None, "first_growth": None}
 FREELY = {"max_steps": None, "epochs": 100.0, "evaluations": 1, "batch_size": 16, "checkpoint_seconds": 0.0}
@@ -124,6 +129,25 @@ def test_a_rehearsal_leaves_nothing_behind(made, tmp_path, kind):
     assert {path.name: path.stat().st_mtime_ns for path in inputs[1].path.iterdir()} == before
     with pytest.raises(BudgetError, match="before the first training step"):
         step_seconds(config, within(0.0), inputs, 2, 0.5)
+
+
+def test_texts_of_middling_length_are_rehearsed(made, monkeypatch):
+    """As long as those of a training's batch, which holds texts of one length."""
+    config, (data, model, teacher) = made(loop={**FREELY, "batch_size": 2})
+    words = [" ".join(["word"] * count) for count in range(1, 17)] * 2
+    train = Examples(words, None, np.arange(32) % 2)
+
+    def steps(model, batches, loss, *, config, context):
+        for number, make in enumerate(batches.epoch(0)):
+            widths.append(make()["input_ids"].shape[1])
+            context.on_event({"event": "step", "seconds": 0.5 + number})
+
+    widths: list[int] = []
+    monkeypatch.setattr(classify, "train", steps)
+    asking, again = step_seconds(config, within(60.0), (replace(data, train=train), model, teacher), 2, 0.5)
+    assert (asking, again) == (1.0, 1.0) and len(widths) == 4  # two batches, each twice
+    lengths = np.sort(model.encode(train, 24).encoded.lengths)
+    assert {*widths} <= {*lengths[14:18].tolist()}
 
 
 def test_a_budget_too_short_to_grow_is_told(school, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ from subarch.training.precision import prepare_for_training
 HIDDEN_BYTES = 4_000_000_000
 """Above this only the teacher's last hidden layer is kept, or not even that: then its logits alone teach."""
 WIDER = 8
-"""Of so many times as many examples those of middling length are rehearsed."""
+"""Of so many times as many examples those of about mean length are rehearsed."""
 
 
 def train_classifier(
@@ -82,7 +82,7 @@ def step_seconds(
         BudgetError: There is no time left.
     """
     data, model, teacher = inputs
-    few = _middling(config, data, model, batches * config.loop.batch_size)
+    few = _of_mean_length(config, data, model, batches * config.loop.batch_size)
     times: list[float] = []
 
     def on_event(event: Event) -> None:
@@ -102,16 +102,16 @@ def step_seconds(
     return asking, _each(times[count - 1 :]) if len(times) > count else asking
 
 
-def _middling(config: FinetuneConfig, data: TaskData, model: ModelFolder, count: int) -> Examples:
-    """About so many training examples of middling length: batches of a training hold texts of one length, and those of
-    a small sample, padded to its longest, would take up to twice as long.
+def _of_mean_length(config: FinetuneConfig, data: TaskData, model: ModelFolder, count: int) -> Examples:
+    """About so many training examples of about mean length: batches of a training hold texts of one length, and those
+    of a small sample, padded to its longest, would take up to twice as long.
     """
     sample = data.train.sample(WIDER * count, seed=config.seed)
     if sample.groups is not None:
         return sample.sample(count)
     lengths = model.encode(sample, config.length_for(data.task)).encoded.lengths
-    first = max(0, len(sample) - count) // 2
-    return sample.take(np.sort(np.argsort(lengths, kind="stable")[first : first + count]))
+    nearest = np.argsort(np.abs(lengths - lengths.mean()), kind="stable")[:count]
+    return sample.take(np.sort(nearest))
 
 
 def _each(times: Sequence[float]) -> float:

@@ -115,8 +115,8 @@ def _of_mean_length(config: FinetuneConfig, data: TaskData, model: ModelFolder, 
 
 
 def _each(times: Sequence[float]) -> float:
-    """Mean distance."""
-    return (times[-1] - times[0]) / (len(times) - 1)
+    """Mean distance, above 0 for clocks too coarse to tell."""
+    return max(1e-6, (times[-1] - times[0]) / (len(times) - 1))
 
 
 def _made_ready(

@@ -164,7 +164,7 @@ def test_a_budget_too_short_to_grow_is_told(school, tmp_path, monkeypatch):
     result = run_stage("finetune", given)
     assert len(calls) == 1 and result.metrics["points"] == 0 and len(result.metrics["iterations"]) == 1
     assert tiny_agora.state(tmp_path / "out")["plan"]["iterations"] == 1
-    assert "they are not scarce, so nothing grows" in result.metrics["plan"]
+    assert "time is scarcer than data, so nothing grows" in result.metrics["plan"]
     assert result.metrics["plan"] in answer(result.to_json())
     # Killed before its result was written, it keeps to its plan.
     (tmp_path / "out/result.json").unlink()

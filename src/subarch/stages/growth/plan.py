@@ -44,7 +44,7 @@ class Plan:
         seen = f"the budget gives each training about {self.passes:.1f} passes over the training data"
         if self.first_growth:
             return f"{seen}: too few to iterate, so points around random examples come first, and then one iteration"
-        return f"{seen}: they are not scarce, so nothing grows, and the sets compete once"
+        return f"{seen}: time is scarcer than data, so nothing grows, and the sets compete once"
 
 
 def plan_for(

@@ -57,8 +57,6 @@ def finetune_agora(
     thetas = [HyperparameterSet.from_json(values) for values in state["sets"]]
     plan = Plan(**state["plan"])
     rounds, settings = plan.iterations, replace(settings_of(config), first_growth=plan.first_growth)
-    if plan.reason:
-        session.tell("phase", name="planned", detail=plan.reason)
     growing, reserved = divided(config, data.task, data.validation, rounds)
     academy = TaskAcademy(
         config=config,
@@ -110,6 +108,8 @@ def _state(
     if not path.exists():
         thetas = settings_of(config).thetas(config.loop, config.seed, seconds_left(session.deadline))
         plan = plan_for(config, session, inputs, len(thetas))
+        if plan.reason:
+            session.tell("phase", name="planned", detail=plan.reason)
         sets = [theta.to_json() for theta in thetas]
         write_json(path, {"sets": sets, "socrates": admission.accuracy, "plan": asdict(plan), "iterations": []})
     state: dict[str, Any] = read_json(path)

@@ -83,6 +83,8 @@ def test_nobody_to_label(refused):
         ({"transformations": ["mining"]}, "names mining, but there are no texts\nhint: give --unlabelled FILE"),
         ({"transformations": ["refill"]}, "refill needs a masked-language model with its head, but there is none"),
         ({"last": 1.0}, "agora.last is 1.0, expected a share above 0 and below 1"),
+        ({"least_passes": -1.0}, "agora.least_passes is -1.0, expected 0 or more"),
+        ({"first_growth": -0.5}, "agora.first_growth is -0.5, expected 0 or more"),
         ({"replays": -1}, "agora.replays is -1, expected 0 or more"),
         ({"iterations": 0}, "agora.iterations is 0, expected at least 1"),
         ({"confidence": 1.0}, "agora.confidence is 1.0, expected a probability below 1"),

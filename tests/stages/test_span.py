@@ -16,7 +16,8 @@ from subarch.stages.span import SETTINGS, predict_span_task, read_threshold, tra
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.answers import exact_and_f1
 from subarch.tasks.suites.squad import SQUAD
-from subarch.training.loop import LoopConfig, ignore_event
+from subarch.training.loop import ignore_event
+from subarch.training.settings import LoopConfig
 
 FAMILIES = ("bert", "roberta", "modernbert")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from subarch.training import checkpoint
-from subarch.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from subarch.training.checkpoint import Kept, TrainState, load_checkpoint, save_checkpoint
 from subarch.training.precision import MasterWeights
 
 
@@ -24,11 +24,12 @@ def masters():
 def test_the_round_trip(masters, tmp_path):
     state = TrainState(step=3, epoch=1, batch_in_epoch=2, seconds=1.5, best_score=0.25, best_step=2, next_evaluation=4)
     saved, best = masters(1), {"weight": torch.ones(2, 3)}
-    save_checkpoint(tmp_path / "c.safetensors", state, saved, best)
+    kept = Kept(best=best, earlier=best)  # one tensor under two names, as after a validation
+    save_checkpoint(tmp_path / "c.safetensors", state, saved, kept)
     restored = masters(5)
-    found_state, found_best = load_checkpoint(tmp_path / "c.safetensors", restored)
+    found_state, found = load_checkpoint(tmp_path / "c.safetensors", restored)
     assert found_state == state
-    assert torch.equal(found_best["weight"], best["weight"])
+    assert torch.equal(found.best["weight"], best["weight"]) and torch.equal(found.earlier["weight"], best["weight"])
     for name, weight in saved.weights().items():
         assert torch.equal(restored.weights()[name], weight)
     moments = dict(restored.moments())
@@ -39,13 +40,13 @@ def test_the_round_trip(masters, tmp_path):
 
 def test_no_checkpoint_and_no_best_weights(masters, tmp_path):
     assert load_checkpoint(tmp_path / "c.safetensors", masters(1)) is None
-    save_checkpoint(tmp_path / "c.safetensors", TrainState(), masters(1), None)
-    assert load_checkpoint(tmp_path / "c.safetensors", masters(1))[1] is None
+    save_checkpoint(tmp_path / "c.safetensors", TrainState(), masters(1), Kept())
+    assert load_checkpoint(tmp_path / "c.safetensors", masters(1))[1] == Kept()
 
 
 def test_a_failing_write_leaves_the_old_checkpoint(masters, tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
-    save_checkpoint(path, TrainState(step=1), masters(1), None)
+    save_checkpoint(path, TrainState(step=1), masters(1), Kept())
     whole = path.read_bytes()
 
     def half_a_file(tensors, target, metadata):
@@ -54,14 +55,14 @@ def test_a_failing_write_leaves_the_old_checkpoint(masters, tmp_path, monkeypatc
 
     monkeypatch.setattr(checkpoint, "save_file", half_a_file)
     with pytest.raises(OSError, match="went away"):
-        save_checkpoint(path, TrainState(step=2), masters(1), None)
+        save_checkpoint(path, TrainState(step=2), masters(1), Kept())
     assert path.read_bytes() == whole
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_damaged_checkpoint_changes_nothing(masters, tmp_path):
     path = tmp_path / "c.safetensors"
-    save_checkpoint(path, TrainState(step=1), masters(1), None)
+    save_checkpoint(path, TrainState(step=1), masters(1), Kept())
     path.write_bytes(path.read_bytes()[:-7])
     untouched = masters(5)
     before = untouched.weights()

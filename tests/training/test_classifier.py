@@ -5,10 +5,10 @@ import torch
 from subarch.tasks.base import Examples, Task
 from subarch.training.classifier import (
     EncodedData,
+    Scorer,
     TeacherOutputs,
     distillation_loss_for,
     loss_for,
-    scorer,
     training_batches,
 )
 from subarch.training.losses import (
@@ -199,14 +199,14 @@ def examples_of(data, groups=None):
 def test_the_scorer_is_the_main_metric(tiny, classifier_of, encoded_data, logits_of):
     model, data = classifier_of(tiny()), encoded_data(24)
     expected = (logits_of(model, data).argmax(1).numpy() == data.encoded.labels).mean()
-    assert scorer(CLASSES, data, examples_of(data))(model) == pytest.approx(expected)
+    assert Scorer(task=CLASSES, data=data, examples=examples_of(data))(model) == pytest.approx(expected)
 
 
 def test_a_metric_that_is_better_when_lower_changes_sign(tiny, classifier_of, encoded_data):
     model, data = classifier_of(tiny(), num_labels=1), encoded_data(24, regression=True)
     outputs = predict(model, data.encoded, data.pad_token_id)[:, 0]
     expected = np.sqrt(np.mean((outputs - data.encoded.labels) ** 2))
-    assert scorer(SCORES, data, examples_of(data))(model) == pytest.approx(-expected, rel=1e-5)
+    assert Scorer(task=SCORES, data=data, examples=examples_of(data))(model) == pytest.approx(-expected, rel=1e-5)
 
 
 def test_choices_are_scored_by_question(tiny, classifier_of, encoded_data, logits_of):
@@ -214,7 +214,7 @@ def test_choices_are_scored_by_question(tiny, classifier_of, encoded_data, logit
     labels = np.tile([0, 0, 1], 8)
     examples = Examples(["text"] * 24, labels=labels, groups=np.repeat(np.arange(8), 3))
     chosen = logits_of(model, data).numpy().reshape(8, 3).argmax(1)
-    assert scorer(CHOICES, data, examples)(model) == pytest.approx((chosen == 2).mean())
+    assert Scorer(task=CHOICES, data=data, examples=examples)(model) == pytest.approx((chosen == 2).mean())
 
 
 def test_answers_of_a_question_are_scored_one_by_one(tiny, classifier_of, encoded_data, logits_of):
@@ -222,7 +222,9 @@ def test_answers_of_a_question_are_scored_one_by_one(tiny, classifier_of, encode
     predicted, labels = logits_of(model, data).argmax(1).numpy(), data.encoded.labels
     hits = (predicted & labels).sum()
     expected = 2 * hits / (predicted.sum() + labels.sum())
-    assert scorer(ANSWERS, data, examples_of(data, np.repeat(np.arange(8), 3)))(model) == pytest.approx(expected)
+    assert Scorer(task=ANSWERS, data=data, examples=examples_of(data, np.repeat(np.arange(8), 3)))(
+        model
+    ) == pytest.approx(expected)
 
 
 def test_the_loss_of_a_task():

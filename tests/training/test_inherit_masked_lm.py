@@ -6,8 +6,9 @@ from subarch.arch.families import FAMILIES
 from subarch.errors import ModelError
 from subarch.training.held_out import held_out_metrics
 from subarch.training.inherit_masked_lm import inherited_masked_lm
-from subarch.training.loop import LoopConfig, LoopContext, train
+from subarch.training.loop import LoopContext, train
 from subarch.training.masked_lm import MaskedLanguageModel, MaskedLmLoss, masked_lm_batches
+from subarch.training.settings import LoopConfig
 from training.blocks import MASKING, ArrayBlocks
 
 

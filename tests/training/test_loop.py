@@ -7,9 +7,10 @@ import torch
 
 from subarch.errors import BudgetError, ConfigError, DataError, DivergedError, InterruptedRun
 from subarch.training.classifier import training_batches
-from subarch.training.loop import Batches, LoopConfig, LoopContext, train
+from subarch.training.loop import Batches, LoopContext, train
 from subarch.training.losses import task_loss
 from subarch.training.predict import predict
+from subarch.training.settings import LoopConfig
 
 BATCHES_PER_EPOCH = 4
 STEPS = 10

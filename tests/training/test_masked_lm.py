@@ -8,9 +8,10 @@ from transformers import AutoModelForMaskedLM
 
 from subarch.arch.families import FAMILIES
 from subarch.errors import ConfigError, DataError, DivergedError, InterruptedRun
-from subarch.training.loop import LoopConfig, LoopContext, train
+from subarch.training.loop import LoopContext, train
 from subarch.training.masked_lm import MaskedLanguageModel, MaskedLmLoss, MaskedTeacher, masked_lm_batches
 from subarch.training.relations import HiddenLoss, RelationLoss
+from subarch.training.settings import LoopConfig
 from training.blocks import MASKING, ArrayBlocks
 
 STEPS = 9

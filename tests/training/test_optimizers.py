@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from subarch.errors import ConfigError
-from subarch.training.loop import LoopConfig
 from subarch.training.optimizers import Adam, make_optimizer
 from subarch.training.precision import MasterWeights
+from subarch.training.settings import LoopConfig
 
 
 def test_adams_settings_reach_it():

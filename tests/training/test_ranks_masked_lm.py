@@ -18,7 +18,8 @@ sys.path.insert(0, sys.argv[1])
 import torch
 from transformers import BertConfig, BertForMaskedLM
 from training.blocks import MASKING, ArrayBlocks
-from subarch.training.loop import LoopConfig, LoopContext, train
+from subarch.training.loop import LoopContext, train
+from subarch.training.settings import LoopConfig
 from subarch.training.masked_lm import MaskedLanguageModel, MaskedLmLoss, MaskedTeacher, masked_lm_batches
 from subarch.training.relations import RelationLoss
 

@@ -1,8 +1,8 @@
 import pytest
 
 from subarch.errors import ConfigError
-from subarch.training.loop import LoopConfig
 from subarch.training.schedules import rate
+from subarch.training.settings import LoopConfig
 
 
 @pytest.mark.parametrize("schedule", ["linear", "noam", "constant"])

@@ -10,7 +10,8 @@ from subarch.tasks.base import Examples
 from subarch.tasks.encode import Encoded
 from subarch.tasks.windows import Windows
 from subarch.training.classifier import EncodedData, training_batches
-from subarch.training.loop import LoopConfig, LoopContext, train
+from subarch.training.loop import LoopContext, train
+from subarch.training.settings import LoopConfig
 from subarch.training.span import (
     SpanDivergence,
     SpanModel,

@@ -19,10 +19,10 @@ from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.classifier import (
     EncodedData,
+    Scorer,
     TeacherOutputs,
     distillation_loss_for,
     loss_for,
-    scorer,
     training_batches,
 )
 from subarch.training.loop import Batches, Event, OnEvent, TrainResult, train
@@ -49,9 +49,13 @@ def train_classifier(
     data, model, _ = inputs
     session.phase("reading", f"{len(data.train):,} examples")
     classifier, batches, loss, outputs = _made_ready(config, inputs, answers or config.out / TEACHER_OUTPUTS)
-    context = loop_context(config, session, on_event, outputs.save if outputs else lambda: None)
     sample = data.validation.sample(config.validation_examples)
-    evaluate = scorer(data.task, model.encode(sample, config.length_for(data.task)), sample)
+    evaluate = Scorer(task=data.task, data=model.encode(sample, config.length_for(data.task)), examples=sample)
+    context = replace(
+        loop_context(config, session, on_event, outputs.save if outputs else lambda: None),
+        fresh=fresh_modules(model, data.task, config),
+        standard_error=evaluate.standard_error,
+    )
     result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
     if outputs is not None and answers is not None:
         outputs.save()  # the next training begins with what this one asked
@@ -150,14 +154,20 @@ def fresh_classifier(
         classifier = model.classifier(data.task)
         # A model that Agora goes on from has its head by then.
         if config is not None and config.draws_head and not model.answers(data.task):
-            layers = head_layers(model.architecture.family, config.head, weight_names(model.path))
-            draw_head(classifier, layers, config.head_init, config.head_scale)
+            draw_head(classifier, fresh_modules(model, data.task, config), config.head_init, config.head_scale)
     if data.task.kind == "regression" and not model.answers(data.task) and data.train.labels is not None:
         # Starting at the mean answer spares the first epochs the climb towards it.
         last = [module for module in classifier.modules() if isinstance(module, torch.nn.Linear)][-1]
         with torch.no_grad():
             last.bias.fill_(float(data.train.labels.mean()))
     return classifier
+
+
+def fresh_modules(model: ModelFolder, task: Task, config: FinetuneConfig) -> tuple[str, ...]:
+    """Modules of the classifier that start from noise: none where the folder answers the task."""
+    if model.answers(task):
+        return ()
+    return head_layers(model.architecture.family, config.head, weight_names(model.path))
 
 
 def _loss(config: FinetuneConfig, task: Task, labels: np.ndarray, *, distilled: bool) -> Loss:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from subarch.arch.architecture import Architecture
 from subarch.arch.pretrained import has_mlm_head
 from subarch.deploy.onnx_export import require_onnx
 from subarch.errors import ConfigError
-from subarch.running.budget import Budget, parse_duration
-from subarch.stages.compression import CompressConfig
-from subarch.stages.deliver import deliver
+from subarch.running.budget import Budget, Deadline, parse_duration
+from subarch.stages.compression.delivery import deliver
+from subarch.stages.compression.planning import read_or_make_plan
+from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.extract import extract, require_searchable
 from subarch.stages.extraction.plan import candidate_space
 from subarch.stages.finetune import FinetuneConfig, finetune
@@ -21,13 +23,10 @@ from subarch.stages.growth.settings import PRESETS, AgoraConfig
 from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim
-from subarch.stages.session import Session
+from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import TaskData
 
 __all__ = ["PRESETS", "CompressConfig", "compress"]
-
-SHARES = {"finetune": 0.33, "extract": 0.10, "distil": 0.46, "deliver": 0.11}
-"""Of the budget; what a stage leaves, the later ones get."""
 
 
 def compress(config: CompressConfig, session: Session | None = None, *, started: float | None = None) -> Result:
@@ -50,37 +49,40 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
     begun = time.monotonic() if started is None else started
     data = load_data(config.data)
     teacher = ModelFolder.of(config.teacher)
-    _check(config, teacher, data)
+    space = _check(config, teacher, data)
     with claim(config.out, "compress", config, data.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
         total = None if config.budget is None else parse_duration(config.budget) - (time.monotonic() - begun)
-        budget = Budget(total, SHARES)
+        whole = Deadline.after(total)
         with session.recorded(folder, f"compress {data.task.name}") as run:
+            plan = read_or_make_plan(config, session.inside(run.run_id, whole), teacher, data, space)
+            budget = Budget(seconds_left(whole), plan.seconds)
             stages = _train_stages(config, session, (budget, run.run_id), teacher, data)
             with budget.stage("deliver") as deadline:
                 inside = session.inside(run.run_id, deadline)
-                outcome = deliver(config, folder.path, data, stages, inside)
+                outcome = deliver(config, (folder.path, plan), data, stages, inside)
             run.log(outcome.flat, step=0)
             for name in ("report.html", "report.md"):
                 run.artifact(folder.path / name)
         return _finish(folder, outcome.metrics, run.run_id, time.monotonic() - begun)
 
 
-def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> None:
-    """What can be refused at once is refused before anything is written."""
+def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> list[Architecture]:
+    """Refuse what can be refused before anything is written; the students that the search may look at."""
     if Path(config.teacher).is_dir() and config.out.resolve() == Path(config.teacher).resolve():
         raise ConfigError(f"--out {config.out} is the teacher's own folder", "choose another --out")
     require_searchable(data.task)
     require_onnx()
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
     search = config.extract.for_extract(teacher=config.teacher, out=config.out, data=config.data)
-    candidate_space(search, teacher.architecture, smallest)
+    space = candidate_space(search, teacher.architecture, smallest)
     teacher.encode(data.test.take(range(1)), config.max_length)  # type: ignore[arg-type]
     if config.agora is not None:
         names: dict[str, Any] = {"model": config.teacher, "teacher": config.teacher}
         last = FinetuneConfig(**names, out=config.out, data=config.data, agora=config.agora)
         require_possible(config.agora, prepared(last, data))
+    return space
 
 
 def refilling(config: CompressConfig, teacher: ModelFolder) -> AgoraConfig | None:

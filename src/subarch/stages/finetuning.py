@@ -13,7 +13,8 @@ from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.inputs import DataConfig
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import Task
-from subarch.training.loop import LoopConfig, LoopContext, OnEvent
+from subarch.training.loop import LoopContext, OnEvent
+from subarch.training.settings import LoopConfig
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_OUTPUTS = "teacher_outputs.safetensors"

@@ -1,4 +1,4 @@
-"""One file holds all that training needs to go on: weights, AdamW's moments, the best weights, and the state.
+"""One file holds all that training needs to go on: weights, AdamW's moments, the weights it keeps, and the state.
 
 It is replaced atomically, so a kill leaves the previous checkpoint whole; on request the one before is kept too, and
 takes its place where the newest cannot be read. Random numbers need no state: each step seeds them from (seed, step),
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from subarch.storage import replacing_file
 from subarch.training.precision import MasterWeights
+
+Weights = dict[str, Tensor]
 
 
 @dataclass(kw_only=True)
@@ -39,13 +41,23 @@ class TrainState:
     """Lowest of the smoothed losses."""
 
 
-def save_checkpoint(
-    path: Path, state: TrainState, masters: MasterWeights, best: dict[str, Tensor] | None, *, keep: int = 1
-) -> None:
+@dataclass(kw_only=True)
+class Kept:
+    """Weights of earlier moments, by parameter name, fp32."""
+
+    best: Weights | None = None
+    """Those of the highest validation score."""
+    earlier: Weights | None = None
+    """Those at the last validation that was not the end."""
+
+
+def save_checkpoint(path: Path, state: TrainState, masters: MasterWeights, kept: Kept, *, keep: int = 1) -> None:
     """Write everything to `path` in one atomic replacement; with `keep` 2 the one before stays, see `previous`."""
     tensors = {f"weights/{name}": tensor for name, tensor in masters.weights().items()}
     tensors |= {f"moments/{name}": tensor.contiguous() for name, tensor in masters.moments()}
-    tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
+    for group, weights in vars(kept).items():
+        # safetensors refuses two names of one tensor, which the best weights and the earlier ones often are
+        tensors |= {f"{group}/{name}": tensor.clone() for name, tensor in (weights or {}).items()}
     with replacing_file(path) as temporary:
         save_file(tensors, temporary, metadata={"state": json.dumps(asdict(state))})
         if keep > 1 and path.exists():
@@ -57,15 +69,15 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def load_checkpoint(path: Path, masters: MasterWeights) -> tuple[TrainState, dict[str, Tensor] | None] | None:
+def load_checkpoint(path: Path, masters: MasterWeights) -> tuple[TrainState, Kept] | None:
     """Restore what `save_checkpoint` wrote, the newest that can be read; None where there is none."""
     return _load(path, masters) or _load(previous(path), masters)
 
 
-def _load(path: Path, masters: MasterWeights) -> tuple[TrainState, dict[str, Tensor] | None] | None:
+def _load(path: Path, masters: MasterWeights) -> tuple[TrainState, Kept] | None:
     if not path.exists():
         return None
-    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "best": {}}
+    groups: dict[str, Weights] = {"weights": {}, "moments": {}, "best": {}, "earlier": {}}
     try:
         with safe_open(path, framework="pt") as file:
             state = TrainState(**json.loads(file.metadata()["state"]))
@@ -76,4 +88,4 @@ def _load(path: Path, masters: MasterWeights) -> tuple[TrainState, dict[str, Ten
         return None  # a damaged checkpoint, or an older version's, is none: start this stage again
     masters.load_weights(groups["weights"])
     masters.load_moments(groups["moments"])
-    return state, groups["best"] or None
+    return state, Kept(best=groups["best"] or None, earlier=groups["earlier"] or None)

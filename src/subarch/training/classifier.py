@@ -19,7 +19,7 @@ from subarch.tasks.base import Examples, Task
 from subarch.tasks.encode import Encoded, bucketed_batches, ordered_batches, pad
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import main_score
+from subarch.tasks.scoring.scores import main_score, standard_error
 from subarch.training.choice import grouped_batches
 from subarch.training.loop import Batches
 from subarch.training.losses import (
@@ -205,22 +205,27 @@ def _echoed(batches: list[np.ndarray], repeats: int, part: int) -> Iterator[np.n
             yield from batches[start : start + ECHO]
 
 
-def scorer(task: Task, data: EncodedData, examples: Examples) -> Callable[[nn.Module], float]:
-    """The task's main metric on a split, as a number where higher is better.
+@dataclass(kw_only=True)
+class Scorer:
+    """The task's main metric on a split, as a number where higher is better."""
 
-    Args:
-        task: What is asked.
-        data: The split as the model sees it.
-        examples: The same split with labels, groups and columns.
-    """
+    task: Task
+    """What is asked."""
+    data: EncodedData
+    """The split as the model sees it."""
+    examples: Examples
+    """The same split with labels, groups and columns."""
+    _said: Predictions | None = field(init=False, default=None)
 
-    sign = 1.0 if higher_is_better(task.main_metric) else -1.0
+    def __call__(self, model: nn.Module) -> float:
+        """Ask the model about all of it."""
+        self._said = Predictions(predict(model, self.data.encoded, self.data.pad_token_id))
+        sign = 1.0 if higher_is_better(self.task.main_metric) else -1.0
+        return sign * main_score(self.task, self._said, self.examples)
 
-    def score(model: nn.Module) -> float:
-        outputs = predict(model, data.encoded, data.pad_token_id)
-        return sign * main_score(task, Predictions(outputs), examples)
-
-    return score
+    def standard_error(self) -> float:
+        """Of the score that was given last, by the bootstrap over examples or questions."""
+        return 0.0 if self._said is None else standard_error(self.task, self._said, self.examples, seed=0)
 
 
 def loss_for(task: Task, labels: np.ndarray) -> Loss:

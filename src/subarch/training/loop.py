@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, reduce
-from torch import Tensor, nn
+from torch import nn
 
 from subarch.errors import BudgetError, ConfigError, DataError, DivergedError, InterruptedRun
-from subarch.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from subarch.training.checkpoint import Kept, TrainState, Weights, load_checkpoint, save_checkpoint
 from subarch.training.losses import Batch, Loss, require_finite
-from subarch.training.optimizers import Adam, OptimizerName
-from subarch.training.precision import MasterWeights, Precision, autocast, cast_weights, resolve_precision
+from subarch.training.precision import MasterWeights, autocast, cast_weights, resolve_precision
 from subarch.training.processes import process_state
-from subarch.training.schedules import Schedule, places_apart, rate
+from subarch.training.schedules import places_apart, rate
+from subarch.training.settings import LoopConfig
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked_positions")
 """What of a batch the model reads; everything else in it is for the loss."""
@@ -40,60 +40,6 @@ def ignore_event(event: Event) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How to train."""
-
-    learning_rate: float = 5e-5
-    """Peak of the learning rate."""
-    optimizer: OptimizerName = "adamw"
-    """AdamW, or plain SGD."""
-    weight_decay: float = 0.01
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    adam_epsilon: float = 1e-8
-    """With the two above, AdamW's; SGD has none of them."""
-    warmup: float = 0.1
-    """Share of the progress spent on the linear warm-up."""
-    schedule: Schedule = "linear"
-    """How the learning rate falls after the warm-up."""
-    batch_size: int = 32
-    epochs: float = 3.0
-    """Passes over the data, unless the time share or `max_steps` ends it first."""
-    max_steps: int | None = None
-    """Fixed number of steps; then the time share is ignored and a resumed run equals an uninterrupted one."""
-    clip_norm: float = 1.0
-    evaluations: int = 5
-    """How often the validation score is taken, evenly over the progress; the best weights are returned. Less often
-    where a time share is short (`schedules.places_apart`)."""
-    precision: Precision = "auto"
-    checkpoint_seconds: float = 10.0
-    """Least time between two checkpoints; they take at most about 3 % of the time in any case."""
-    keep_checkpoints: Literal[1, 2] = 1
-    """How many of the newest checkpoints are kept; each holds the best weights too."""
-    divergence: float | None = None
-    """Stop where the smoothed loss is so many times its lowest; never by default."""
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch_size", "epochs", "clip_norm", "evaluations"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a positive number")
-        if not 0 <= self.warmup < 1:
-            raise ConfigError(f"warmup is {self.warmup}, expected a share in [0, 1)")
-        if self.schedule == "noam" and not self.warmup:
-            raise ConfigError("the noam schedule needs a warmup, got 0", "for example warmup=0.01")
-        if self.divergence is not None and self.divergence <= 1:
-            raise ConfigError(f"divergence is {self.divergence}, expected more than 1 times the lowest loss")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ConfigError(f"max_steps is {self.max_steps}, expected at least 1")
-        self.adam  # noqa: B018  (checks its values)
-
-    @property
-    def adam(self) -> Adam:
-        """AdamW's own settings."""
-        return Adam(beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.adam_epsilon)
-
-
-@dataclass(frozen=True, kw_only=True)
 class LoopContext:
     """What surrounds a training: where it saves, to whom it reports, when it must stop."""
 
@@ -105,6 +51,10 @@ class LoopContext:
     stop_requested: Callable[[], bool] = field(default=lambda: False)
     before_save: Callable[[], None] = field(default=lambda: None)
     """Called before each checkpoint, to save what the batches depend on."""
+    fresh: tuple[str, ...] = ()
+    """Modules that start from noise; they learn at `LoopConfig.head_rate` times the rate."""
+    standard_error: Callable[[], float] = field(default=lambda: 0.0)
+    """Of the score that was taken last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +64,10 @@ class TrainResult:
     steps: int
     seconds: float
     best_score: float | None
+    """The validation score of the weights that it holds."""
     best_step: int
+    averaged: bool = False
+    """Whether they are the mean of those at the last two validations."""
 
 
 class Batches:
@@ -158,7 +111,9 @@ def train(
     context: LoopContext,
     evaluate: Callable[[nn.Module], float] | None = None,
 ) -> TrainResult:
-    """Train `model` in place and leave the best weights in it (the last ones without `evaluate`).
+    """Train `model` in place and leave the best weights in it, or an average (`LoopConfig.average`).
+
+    Without `evaluate` they are the last ones.
 
     Args:
         model: A transformers model whose forward takes those of `INPUTS` that the batch has, and returns `.logits`.
@@ -199,24 +154,26 @@ class _Run:
         self.accelerator = Accelerator(mixed_precision="no")
         self.raw_model = model.to(self.accelerator.device)
         self.dtype = resolve_precision(config.precision, self.accelerator.device)
+        self.peak_rate = _peak_rate(config, self.raw_model)
         fp32_weights = {name: p.detach().clone() for name, p in self.raw_model.named_parameters()}
         cast_weights(self.raw_model, self.dtype)
         self.masters = MasterWeights(
             self.raw_model,
-            learning_rate=config.learning_rate,
+            learning_rate=self.peak_rate,
             weight_decay=config.weight_decay,
             optimizer=config.optimizer,
             adam=config.adam,
         )
+        self.masters.hasten(context.fresh, config.head_rate)
         self.masters.load_weights(fp32_weights)
         # Parts are summed up before the processes share their gradients, which `_share_gradients` does.
         self.model = self.raw_model if batches.split else self.accelerator.prepare(self.raw_model)
         self.batches, self.config, self.context, self.evaluate = batches, config, context, evaluate
         self.total_steps = config.max_steps or max(1, round(config.epochs * batches.count))
         self.state = TrainState(parts=batches.parts)
-        self.best: dict[str, Tensor] | None = None
+        self.kept, self.averaged = Kept(), False
         if context.checkpoint and (found := load_checkpoint(context.checkpoint, self.masters)):
-            self.state, self.best = found
+            self.state, self.kept = found
         self.seconds = None if context.seconds is None else self._of_main(context.seconds)
         self.clock = time.monotonic() - self.state.seconds
         self.last_save, self.save_cost = time.monotonic(), 0.0
@@ -254,7 +211,7 @@ class _Run:
         number = self._fill_gradients(make_batch, loss)
         self._watch(number)
         peak_share = rate(self.config.schedule, self.progress, self.config.warmup)
-        learning_rate = self.config.learning_rate * peak_share
+        learning_rate = self.peak_rate * peak_share
         self.masters.step(learning_rate, self.config.clip_norm)
         self.state.step += 1
         self.state.seconds = self._of_main(time.monotonic() - self.clock)
@@ -345,8 +302,7 @@ class _Run:
         if self.evaluate is None or not (due or self.state.finished):
             return
         begun = time.monotonic()
-        with autocast(self.config.precision, self.accelerator.device):
-            score = self.evaluate(self.raw_model)
+        score = self._score(self.evaluate)
         cost = self._of_main(time.monotonic() - begun)
         timed = self.seconds if self.config.max_steps is None else None
         apart = places_apart(self.config.evaluations, cost, timed)
@@ -356,9 +312,16 @@ class _Run:
         )
         if self.state.best_score is None or score > self.state.best_score:
             self.state.best_score, self.state.best_step = score, self.state.step
-            self.best = self.masters.weights()
+            self.kept.best = self.masters.weights()
         self.state.seconds = self._of_main(time.monotonic() - self.clock)
         self.state.finished = self.progress >= 1.0
+        if self.config.average and not self.state.finished:
+            newest = self.state.best_step == self.state.step and self.kept.best is not None
+            self.kept.earlier = self.kept.best if newest else self.masters.weights()
+
+    def _score(self, evaluate: Callable[[nn.Module], float]) -> float:
+        with autocast(self.config.precision, self.accelerator.device):
+            return evaluate(self.raw_model)
 
     def save_if_due(self) -> None:
         """Checkpoint every `checkpoint_seconds`, spending at most about 3 % of the time; and before an interrupt."""
@@ -377,14 +340,14 @@ class _Run:
             # The batch in hand is done although the iterator has not advanced yet.
             snapshot = TrainState(**{**vars(state), "batch_in_epoch": state.batch_in_epoch + 1})
             keep = self.config.keep_checkpoints
-            save_checkpoint(self.context.checkpoint, snapshot, self.masters, self.best, keep=keep)
+            save_checkpoint(self.context.checkpoint, snapshot, self.masters, self.kept, keep=keep)
             self.last_save, self.save_cost = time.monotonic(), time.monotonic() - started
         if stopping:
             raise InterruptedRun(f"interrupted at step {self.state.step}, saved", "the same command resumes")
 
     def finish(self) -> TrainResult:
-        """Put the best weights into the model, in fp32."""
-        weights = self.best or self.masters.weights()
+        """Put the chosen weights into the model, in fp32."""
+        weights = self._average_if_good() or self.kept.best or self.masters.weights()
         cast_weights(self.raw_model, torch.float32)
         with torch.no_grad():
             for name, parameter in self.raw_model.named_parameters():
@@ -392,5 +355,33 @@ class _Run:
         self.raw_model.eval()
         state = self.state
         return TrainResult(
-            steps=state.step, seconds=state.seconds, best_score=state.best_score, best_step=state.best_step
+            steps=state.step,
+            seconds=state.seconds,
+            best_score=state.best_score,
+            best_step=state.best_step,
+            averaged=self.averaged,
         )
+
+    def _average_if_good(self) -> Weights | None:
+        """The mean of the weights at the last two validations, unless the best score is above its by an error."""
+        earlier, best = self.kept.earlier, self.state.best_score
+        if not self.config.average or self.evaluate is None or earlier is None or best is None:
+            return None
+        mean = {name: (weight + earlier[name]) / 2 for name, weight in self.masters.weights().items()}
+        self.masters.load_weights(mean)
+        score = self._score(self.evaluate)
+        if score < best - self.context.standard_error():
+            return None
+        self.averaged, self.state.best_score, self.state.best_step = True, score, self.state.step
+        return mean
+
+
+def _peak_rate(config: LoopConfig, model: nn.Module) -> float:
+    """The configured rate, or that for the width which the model's own configuration names."""
+    if config.learning_rate is not None:
+        return config.learning_rate
+    for module in model.modules():
+        width = getattr(getattr(module, "config", None), "hidden_size", None)
+        if width is not None:
+            return config.rate_for(int(width))
+    raise ConfigError("no learning_rate, and a model that does not name its hidden_size", "set learning_rate")

@@ -7,7 +7,7 @@ of the weights after each step (measured in docs/decisions.md). On an accelerato
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeVar
 
@@ -98,6 +98,16 @@ class MasterWeights:
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
         self.optimizer = make_optimizer(optimizer, groups, learning_rate, adam)
 
+    def hasten(self, modules: Collection[str], multiple: float) -> None:
+        """Let the parameters of these modules learn so many times as fast as the others."""
+        prefixes = tuple(f"{name}." for name in modules)
+        chosen = {id(m) for name, m in zip(self.names, self.masters, strict=True) if name.startswith(prefixes)}
+        for group in list(self.optimizer.param_groups):
+            fast = [parameter for parameter in group["params"] if id(parameter) in chosen]
+            if fast:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in chosen]
+                self.optimizer.add_param_group({**group, "params": fast, "multiple": multiple})
+
     def step(self, learning_rate: float, clip_norm: float) -> None:
         """Clip the gradients' global norm, update the masters, copy them back and clear the gradients.
 
@@ -105,7 +115,7 @@ class MasterWeights:
             DivergedError: Gradients that are no numbers; nothing is updated.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("multiple", 1.0)
         if not self.shared:
             for master, parameter in zip(self.masters, self.working, strict=True):
                 master.grad = None if parameter.grad is None else parameter.grad.float()

@@ -14,7 +14,7 @@ from subarch.stages.trials.shared import prepare_shared
 from subarch.stages.trials.trial import TrialTask, run_trial
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.suites.squad import SQUAD
-from subarch.training.loop import LoopConfig
+from subarch.training.settings import LoopConfig
 
 TAUGHT = LoopConfig(max_steps=20, evaluations=2, learning_rate=3e-3, batch_size=16)
 SHORT = LoopConfig(max_steps=6, evaluations=3, learning_rate=3e-3, batch_size=16)

@@ -48,11 +48,12 @@ def conditions(config: ExtractConfig) -> list[Condition]:
     if config.corpus is None:
         vocab_size = max(1, round(config.space.vocabulary * vocab_size))
     space = candidate_space(config, teacher.architecture, vocab_size)
+    activation = str(teacher.config.get("hidden_act", teacher.config.get("hidden_activation", "gelu")))
     length = max(config.timing.sequence_lengths, default=min(config.max_length, teacher.architecture.max_length))
     return [
         *_weak(space, length),
         _maximum_point(space, teacher.architecture, length),
-        *_strong(config, str(teacher.config.get("hidden_act", teacher.config.get("hidden_activation", "gelu")))),
+        *_strong(config, teacher.architecture.hidden_size, activation),
         *_ratio(config, space),
     ]
 
@@ -117,10 +118,10 @@ def _maximum_point(space: Sequence[Architecture], teacher: Architecture, length:
     )
 
 
-def _strong(config: ExtractConfig, activation: str) -> list[Condition]:
+def _strong(config: ExtractConfig, width: int, activation: str) -> list[Condition]:
     optimizers = sorted({loop.optimizer for loop in config.loops})
     clips = ", ".join(f"{loop.clip_norm:g}" for loop in config.loops)
-    radius = max(config.steps * loop.learning_rate * loop.clip_norm for loop in config.loops)
+    radius = max(config.steps * loop.rate_for(width) * loop.clip_norm for loop in config.loops)
     sgd = optimizers == ["sgd"]
     ball = f"plain SGD, {config.steps} clipped steps: no further than {radius:.3g} from the start, weight decay aside"
     smooth = activation in SMOOTH

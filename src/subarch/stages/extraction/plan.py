@@ -18,6 +18,12 @@ from subarch.stages.extraction.settings import Attempt, ExtractConfig, Timing, W
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
 
+LEAST_CANDIDATES = 6
+"""Candidates that are judged whatever the budget, where Ξ has so many."""
+LEAST_STEPS = 8
+"""Steps below which candidates are judged without training; ours."""
+REHEARSED_STEPS = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -144,38 +150,32 @@ def _fast_enough(
 def _affordable(
     config: ExtractConfig, session: Session, workshop: Workshop, space: Sequence[Architecture]
 ) -> tuple[int, int]:
-    """(s, ε) that the time allows."""
+    """(s, ε) that the time allows.
+
+    Fewer steps first, down to none: inherited weights alone tell candidates apart, and a handful of steps in the
+    warm-up adds only noise. Then fewer candidates, but never fewer than `LEAST_CANDIDATES`: a search of one candidate
+    is none.
+    """
     epsilon = config.epsilon or math.ceil(len(space) / config.candidates)
-    steps, remaining = config.steps, seconds_left(session.deadline)
-    if remaining is None:
-        return steps, epsilon
-    if remaining <= 0:
-        # On a slow machine what comes before takes it all. Late is better than nothing, after a teacher was trained.
-        detail = "no time was left for the search, so the smallest student is taken: give a longer --budget"
-        session.tell("phase", name="warning", detail=detail)
-        return 0, config.epsilon or len(space)
+    if seconds_left(session.deadline) is None:
+        return config.steps, epsilon
     fixed, each = _seconds_of_a_candidate(workshop, space[len(space) // 2])
-    total = 0.85 * (seconds_left(session.deadline) or 0.0)
-    # Fewer steps first, down to none: inherited weights alone tell candidates apart. Then fewer candidates.
+    total = 0.9 * (seconds_left(session.deadline) or 0.0)
     wanted = math.ceil(len(space) / epsilon)
     steps = int(min(config.steps, max(0.0, (total / wanted - fixed) / each)))
+    if steps < min(LEAST_STEPS, config.steps) and config.start == "inherited":
+        steps = 0
     if config.epsilon is None:
-        affordable = max(1, int(total / (fixed + steps * each)))
-        epsilon = min(len(space), max(epsilon, math.ceil(len(space) / affordable)))
+        affordable = max(LEAST_CANDIDATES, int(total / (fixed + steps * each)))
+        epsilon = max(epsilon, len(space) // min(len(space), affordable))
     return steps, epsilon
 
 
 def _seconds_of_a_candidate(workshop: Workshop, candidate: Architecture) -> tuple[float, float]:
-    """What a middling candidate takes without training, and what one step takes, from two short trainings."""
-
-    def error_after(steps: int) -> None:
-        workshop.error_of(Attempt(candidate=candidate, theta=0, steps=steps))
-
-    error_after(1)  # the first call also computes what all candidates share
+    """What a middling candidate takes without training, and what a step takes beside that."""
     times = []
-    for steps in (1, 4):
+    for steps in (0, REHEARSED_STEPS):
         started = time.monotonic()
-        error_after(steps)
+        workshop.error_of(Attempt(candidate=candidate, theta=0, steps=steps))
         times.append(time.monotonic() - started)
-    each = max(1e-3, (times[1] - times[0]) / 3)
-    return max(0.0, times[0] - each), each
+    return times[0], max(1e-3, (times[1] - times[0]) / REHEARSED_STEPS)

@@ -15,7 +15,7 @@ from subarch.arch.grid import BORT_SIZES
 from subarch.arch.space import SpaceConfig
 from subarch.errors import ConfigError
 from subarch.stages.inputs import DataConfig, ModelFolder
-from subarch.training.loop import LoopConfig
+from subarch.training.settings import LoopConfig
 
 ErrorName = Literal["cross-entropy", "kl"]
 LatencyName = Literal["measured", "nominal"]

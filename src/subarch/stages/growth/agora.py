@@ -106,7 +106,8 @@ def _state(
     """What was decided when the run began: with a budget, a resumed one would find less time and other sets."""
     path = folder / STATE_FILE
     if not path.exists():
-        thetas = settings_of(config).thetas(config.loop, config.seed, seconds_left(session.deadline))
+        loop = config.loop.for_width(inputs[1].architecture.hidden_size)
+        thetas = settings_of(config).thetas(loop, config.seed, seconds_left(session.deadline))
         plan = plan_for(config, session, inputs, len(thetas))
         if plan.reason:
             session.tell("phase", name="planned", detail=plan.reason)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from subarch.errors import ConfigError
 from subarch.optimize.hyperparameters import PUBLISHED, HyperparameterSet, default_sets, parse_grid
 from subarch.optimize.pruning import Rule
-from subarch.training.loop import LoopConfig
+from subarch.training.settings import BASE_WIDTH, LoopConfig
 
 TransformationName = Literal["refill", "synonym", "swap", "drop", "repeat", "typing", "casing", "segments", "mining"]
 Balance = Literal["discard", "none"]
@@ -111,7 +111,7 @@ class AgoraConfig:
         """
         if self.sets is None:
             fitting = (count for limit, count in _SETS_BY_SECONDS if seconds is not None and seconds <= limit)
-            return default_sets(next(fitting, _MOST_SETS), loop.learning_rate, seed)
+            return default_sets(next(fitting, _MOST_SETS), loop.rate_for(BASE_WIDTH), seed)
         return PUBLISHED if self.sets.strip() == "published" else parse_grid(self.sets)
 
     def rounds(self, sets: int) -> int | None:

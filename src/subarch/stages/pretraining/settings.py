@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from subarch.errors import ConfigError, did_you_mean
-from subarch.training.loop import LoopConfig
 from subarch.training.masked_lm import Signal
+from subarch.training.settings import LoopConfig
 from subarch.training.throughput import PEAK_FLOPS
 
 CHECKPOINT = "checkpoint.safetensors"

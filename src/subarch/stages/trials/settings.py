@@ -19,7 +19,7 @@ from subarch.running.budget import parse_duration
 from subarch.stages.finetuning import DistillationConfig
 from subarch.stages.inputs import DataConfig
 from subarch.stages.trials.student import StudentConfig
-from subarch.training.loop import LoopConfig
+from subarch.training.settings import LoopConfig
 
 SECTIONS: Mapping[str, type[Any]] = {
     "student": StudentConfig,

@@ -13,7 +13,7 @@ from subarch.stages.extraction.settings import ErrorName, ExtractConfig, Latency
 from subarch.stages.finetune import DistillationConfig
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.inputs import DataConfig
-from subarch.training.loop import LoopConfig
+from subarch.training.settings import LoopConfig
 
 LEAST_SECONDS = 45.0
 """Below this no budget can hold: reading, exporting and timing alone take about as long."""

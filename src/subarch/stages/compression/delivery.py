@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,20 @@ from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
 from subarch.running.machine import describe_machine
-from subarch.stages.compression import CompressConfig
-from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, answers_of, evaluate, scores
+from subarch.stages.compression.planning import CompressionPlan, shortfalls
+from subarch.stages.compression.settings import CompressConfig
+from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, evaluate, scores
 from subarch.stages.export import ExportConfig, export, load_lines
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_over_lengths
 from subarch.stages.output import Result, plain
 from subarch.stages.session import Session, seconds_left
-from subarch.storage import folder_bytes, read_json, replacing_file, write_json
+from subarch.storage import folder_bytes, replacing_file
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.baselines import Baseline, majority, tfidf
 from subarch.tracking.record import Record
 
 CURVE_POINTS = 200
-PROBE = 200
-"""Test rows from which the teacher's speed is taken; never fewer are scored."""
 LABELS = {
     "teacher": "Teacher (PyTorch fp32)",
     "student": "Student (PyTorch fp32)",
@@ -53,9 +52,14 @@ class Delivery:
 
 
 def deliver(
-    config: CompressConfig, out: Path, data: TaskData, stages: Mapping[str, Result], session: Session
+    config: CompressConfig,
+    place: tuple[Path, CompressionPlan],
+    data: TaskData,
+    stages: Mapping[str, Result],
+    session: Session,
 ) -> Delivery:
     """Evaluate, export and time teacher, student, exports and baselines on the test split; write the reports."""
+    out, plan = place
     started = time.monotonic()
     export(ExportConfig(model=str(out / "student"), out=out / "export", seed=config.seed), session)
     folders = {
@@ -65,10 +69,11 @@ def deliver(
         "onnx-int8": out / "export" / "onnx-int8",
     }
     models = {name: ModelFolder.of_any(str(folder)) for name, folder in folders.items()}
-    examples = _affordable(out / "deliver.json", data, models["teacher"], session)
-    data = replace(data, test=data.test.sample(examples, config.seed))
+    notes = [*plan.lines(data), *shortfalls(stages["extract"].metrics, plan.scored(data), len(data.test))]
+    data = replace(data, test=data.test.sample(plan.test_rows, config.seed), notes=(*data.notes, *notes))
     rows = {
-        name: _row_of_model(config, (out, data.task, examples), name, model, session) for name, model in models.items()
+        name: _row_of_model(config, (out, data.task, plan.test_rows), name, model, session)
+        for name, model in models.items()
     }
     baselines = {"majority": majority(data), "tfidf": tfidf(data)}
     for name, baseline in baselines.items():
@@ -78,7 +83,11 @@ def deliver(
             rows[name]["agreement"] = _agreement(out / "evaluation", "student", name)
     session.phase("timing", "all in turn")
     _add_latencies(rows, _time(config, data, models, baselines, session))
-    metrics = _metrics(rows) | {"main_metric": data.task.main_metric, "floor": floor_verdict(rows)}
+    metrics = _metrics(rows) | {
+        "plan": asdict(plan),
+        "main_metric": data.task.main_metric,
+        "floor": floor_verdict(rows),
+    }
     report = _report(config, out, data, (stages, rows), session.record)
     report["stages"].append({"name": "evaluate, export, time", "seconds": time.monotonic() - started, "reused": False})
     for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
@@ -86,24 +95,6 @@ def deliver(
             temporary.write_text(text, encoding="utf-8")
     flat = {f"{name}.{key}": value for name, row in rows.items() for key, value in row.items() if _is_number(value)}
     return Delivery(metrics=metrics, flat=flat)
-
-
-def _affordable(plan: Path, data: TaskData, teacher: ModelFolder, session: Session) -> int | None:
-    """How many test rows can be scored in time, decided once; None for all of them.
-
-    The teacher takes about half of the time that all models need, and they may take half of what is left.
-    """
-    remaining = seconds_left(session.deadline)
-    if not plan.exists():
-        limit = None
-        if remaining is not None and len(data.test) > PROBE:
-            started = time.monotonic()
-            answers_of(teacher, data.test.sample(PROBE), 128)
-            each = (time.monotonic() - started) / PROBE
-            limit = max(PROBE, int(0.25 * remaining / each))
-        write_json(plan, {"test_examples": None if limit is None or limit >= len(data.test) else limit})
-    found: int | None = read_json(plan)["test_examples"]
-    return found
 
 
 def _row_of_model(
@@ -198,7 +189,7 @@ def _report(
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),
-            "notes": [*data.notes, *_sample_note(out, data)],
+            "notes": list(data.notes),
         },
         "models": [{"name": name, "label": LABELS[name], "path": paths.get(name), **row} for name, row in rows.items()],
         **_searched(stages),
@@ -212,12 +203,6 @@ def _report(
         "environment": _environment(),
         "floor": floor_verdict(rows),
     }
-
-
-def _sample_note(out: Path, data: TaskData) -> list[str]:
-    if read_json(out / "deliver.json")["test_examples"] is None:
-        return []
-    return [f"scored on a random sample of {len(data.test):,} test rows, to stay within the budget"]
 
 
 def _searched(stages: Mapping[str, Result]) -> dict[str, Any]:

@@ -222,9 +222,8 @@ def test_answers_of_a_question_are_scored_one_by_one(tiny, classifier_of, encode
     predicted, labels = logits_of(model, data).argmax(1).numpy(), data.encoded.labels
     hits = (predicted & labels).sum()
     expected = 2 * hits / (predicted.sum() + labels.sum())
-    assert Scorer(task=ANSWERS, data=data, examples=examples_of(data, np.repeat(np.arange(8), 3)))(
-        model
-    ) == pytest.approx(expected)
+    examples = examples_of(data, np.repeat(np.arange(8), 3))
+    assert Scorer(task=ANSWERS, data=data, examples=examples)(model) == pytest.approx(expected)
 
 
 def test_the_loss_of_a_task():

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from subarch.errors import ConfigError, did_you_mean
 
@@ -129,8 +129,8 @@ class Budget:
         self._pending.pop(stage, None)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Deadline]:
-        """Measure a stage, and yield the deadline of its share.
+    def stage(self, name: str, least: float = 0.0) -> Iterator[Deadline]:
+        """Measure a stage, and yield the deadline of its share, or after `least` seconds where that is later.
 
         Raises:
             ConfigError: The plan has no such stage.
@@ -139,6 +139,8 @@ class Budget:
         self._pending.pop(name, None)
         weight = self._weights[name]
         deadline = self.deadline.share(weight / (weight + sum(self._pending.values())))
+        if deadline.remaining() < least:
+            deadline = replace(deadline, at=deadline.clock() + least)
         with self._stopwatch.measure(name):
             yield deadline
 

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from subarch.arch.build import draw_head, head_layers
+from subarch.arch.families import axes_of, family_of
 from subarch.arch.pretrained import weight_names
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
@@ -54,6 +55,7 @@ def train_classifier(
     context = replace(
         loop_context(config, session, on_event, outputs.save if outputs else lambda: None),
         fresh=fresh_modules(model, data.task, config),
+        frozen=_frozen(config, classifier, model),
         standard_error=evaluate.standard_error,
     )
     result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
@@ -99,7 +101,8 @@ def step_seconds(
         answers = Path(folder) / TEACHER_OUTPUTS
         classifier, seen, loss, _ = _made_ready(config, (replace(data, train=few), model, teacher), answers)
         short = replace(session, deadline=session.deadline.share(share))
-        context = replace(loop_context(config, short, on_event, lambda: None), checkpoint=None)
+        frozen = _frozen(config, classifier, model)
+        context = replace(loop_context(config, short, on_event, lambda: None), checkpoint=None, frozen=frozen)
         train(classifier, seen, loss, config=loop, context=context)
     count = seen.count
     asking = _each(times[:count]) if len(times) > 1 else times[0]
@@ -168,6 +171,14 @@ def fresh_modules(model: ModelFolder, task: Task, config: FinetuneConfig) -> tup
     if model.answers(task):
         return ()
     return head_layers(model.architecture.family, config.head, weight_names(model.path))
+
+
+def _frozen(config: FinetuneConfig, classifier: PreTrainedModel, model: ModelFolder) -> tuple[str, ...]:
+    """Names of the parameters with a row for each token, where these are to stay."""
+    if not config.loop.freeze_vocabulary:
+        return ()
+    family = family_of(model.architecture.family)
+    return tuple(name for name, _ in classifier.named_parameters() if "vocab" in axes_of(family, name))
 
 
 def _loss(config: FinetuneConfig, task: Task, labels: np.ndarray, *, distilled: bool) -> Loss:

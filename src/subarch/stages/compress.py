@@ -28,6 +28,9 @@ from subarch.tasks.base import TaskData
 
 __all__ = ["PRESETS", "CompressConfig", "compress"]
 
+LEAST = 0.1
+"""Share of the whole budget that the student gets, whatever the stages before took; ours."""
+
 
 def compress(config: CompressConfig, session: Session | None = None, *, started: float | None = None) -> Result:
     """Fine-tune the teacher if need be, extract, distil, evaluate, export, time, report.
@@ -122,7 +125,8 @@ def _train_stages(
         agora=refilling(config, teacher),
         **common,
     )
-    with budget.stage("distil") as deadline:
+    # Late is better than nothing: by now a teacher was trained and a student chosen.
+    with budget.stage("distil", LEAST * (0.0 if config.budget is None else parse_duration(config.budget))) as deadline:
         results["distil"] = finetune(last, session.inside(parent, deadline))
     return results
 

@@ -51,6 +51,8 @@ class LoopContext:
     stop_requested: Callable[[], bool] = field(default=lambda: False)
     before_save: Callable[[], None] = field(default=lambda: None)
     """Called before each checkpoint, to save what the batches depend on."""
+    frozen: tuple[str, ...] = ()
+    """Parameters that stay as they are."""
     fresh: tuple[str, ...] = ()
     """Modules that start from noise; they learn at `LoopConfig.head_rate` times the rate."""
     standard_error: Callable[[], float] = field(default=lambda: 0.0)
@@ -156,6 +158,9 @@ class _Run:
         self.dtype = resolve_precision(config.precision, self.accelerator.device)
         self.peak_rate = _peak_rate(config, self.raw_model)
         fp32_weights = {name: p.detach().clone() for name, p in self.raw_model.named_parameters()}
+        self.frozen = {name: fp32_weights[name] for name in context.frozen}
+        for name in self.frozen:
+            self.raw_model.get_parameter(name).requires_grad_(False)
         cast_weights(self.raw_model, self.dtype)
         self.masters = MasterWeights(
             self.raw_model,
@@ -350,8 +355,10 @@ class _Run:
         weights = self._average_if_good() or self.kept.best or self.masters.weights()
         cast_weights(self.raw_model, torch.float32)
         with torch.no_grad():
-            for name, parameter in self.raw_model.named_parameters():
-                parameter.copy_(weights[name])
+            for name, weight in {**weights, **self.frozen}.items():
+                self.raw_model.get_parameter(name).copy_(weight)
+        for name in self.frozen:
+            self.raw_model.get_parameter(name).requires_grad_(True)
         self.raw_model.eval()
         state = self.state
         return TrainResult(

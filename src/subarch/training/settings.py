@@ -24,6 +24,9 @@ class LoopConfig:
     """A head that is drawn anew learns so many times as fast: it starts from noise, the encoder does not."""
     optimizer: OptimizerName = "adamw"
     """AdamW, or plain SGD."""
+    freeze_vocabulary: bool = False
+    """Leave the table of word embeddings as it is: half of a small encoder's parameters, and of its optimiser's time,
+    of which a short training changes next to nothing."""
     weight_decay: float = 0.01
     beta_1: float = 0.9
     beta_2: float = 0.999

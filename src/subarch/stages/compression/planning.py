@@ -24,6 +24,7 @@ from subarch.tasks.base import TaskData
 from subarch.training.settings import LoopConfig
 
 PLAN = "plan.json"
+STAGES = ("finetune", "extract", "distil", "deliver")
 LEAST_ROWS = 1000
 """Test rows below which a difference of three points cannot be told from chance: scored at any budget, if there are so
 many."""
@@ -55,7 +56,7 @@ operations, and its exports are faster still."""
 class CompressionPlan:
     """What the budget is spent on; written once, so that a resumed run rehearses nothing."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 1.0))
     """By stage: its weight in what is left of the budget."""
     test_rows: int | None = None
     """Test rows that are scored; None for all."""

@@ -163,7 +163,8 @@ def test_points_are_varied_mistakes_with_socrates_answers(whole, school, kind):
     # Sources: what the best model of the iteration got wrong, and nothing else.
     best = [each["theta"] for each in first["scores"]].index(first["best"])
     outputs = expansion_outputs(out / f"trainings/01-0-{best:03d}")
-    wrong = wrong_rows(task.kind, answers(task.kind, outputs, expansion.groups).labels, expansion)
+    scale = np.concatenate([data.train.labels, expansion.labels])
+    wrong = wrong_rows(task.kind, answers(task.kind, outputs, expansion.groups).labels, expansion, scale)
     mistakes = expansion.take(np.flatnonzero(wrong))
     assert set(examples.columns["source"]) <= set(mistakes.columns["id"])
     assert asked(mistakes) == first["mistakes"]

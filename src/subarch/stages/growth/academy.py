@@ -118,7 +118,9 @@ class TaskAcademy:
         """Rows of E that a finished training gets wrong, whole groups of a choice."""
         growing, kind = self.growing, self.data.task.kind
         found = answers(kind, expansion_outputs(self.place_of(best)), growing.groups)
-        return growing.take(np.flatnonzero(wrong_rows(kind, found.labels, growing)))
+        # A part of E may lack the ends of the scale.
+        labels = [part.labels for part in (self.data.train, self.data.validation) if part.labels is not None]
+        return growing.take(np.flatnonzero(wrong_rows(kind, found.labels, growing, np.concatenate(labels))))
 
     def place_of(self, trained: Trained) -> Path:
         """Folder of a finished training."""

@@ -17,7 +17,7 @@ from subarch.running.executor import InProcessExecutor
 from subarch.stages import classify, inputs
 from subarch.stages.compress import refilling
 from subarch.stages.growth import timaeus
-from subarch.stages.growth.admission import divided, prepared
+from subarch.stages.growth.admission import admit, divided, prepared
 from subarch.stages.growth.points import read_points, socrates_outputs
 from subarch.stages.growth.timaeus import expansion_outputs
 from subarch.stages.inputs import ModelFolder, aligned, load_data
@@ -236,6 +236,26 @@ def test_a_small_expansion_set_is_told(grown, tmp_path, rows, warned):
     grown(session=saying(events), valid=valid, agora={"iterations": 1})
     message = f"the expansion set has {rows} examples: what it selects is mostly chance; more rows: --valid FILE"
     assert (("warning", message) in events) == warned
+
+
+@pytest.mark.parametrize(("bad", "warned"), [(40, False), (39, True), (0, True)])
+def test_an_expansion_set_that_is_not_balanced_is_told(school, tmp_path, bad, warned):
+    """60 of one label: balanced is up to one and a half times as many."""
+    settings = tiny_agora.settings(school("classes"), tmp_path / "out", agora={"force": True})
+    (config,) = configured("finetune", settings).args
+    data, events = seen(settings), []
+    labels = data.validation.labels
+    rows = np.concatenate([np.resize(np.flatnonzero(labels == 1), 60), np.resize(np.flatnonzero(labels == 0), bad)])
+    data = replace(data, validation=data.validation.take(rows))
+    admit(config, saying(events), (data, ModelFolder.of(config.model), ModelFolder.of(config.teacher)))
+    message = f"the expansion set is not balanced ({bad} bad, 60 good), but the paper's analysis presumes that it is"
+    told = [detail for name, detail in events if name == "warning" and detail == message]
+    assert len(told) == warned
+
+
+def test_numbers_and_choices_have_no_balance(whole):
+    for kind in ("scores", "copa"):
+        assert not any("balanced" in str(detail) for _, detail in whole(kind)[3])
 
 
 def test_as_published(grown, school, tmp_path):

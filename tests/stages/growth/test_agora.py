@@ -274,6 +274,36 @@ def test_as_published(grown, school, tmp_path):
     assert all(len(row["pruned"]) >= 1 for row in result.metrics["iterations"])
 
 
+def test_the_published_preset_has_the_papers_training(school, tmp_path):
+    given = {**school("classes"), "out": tmp_path, "preset": "agora-published"}
+    (config,) = configured("finetune", given).args
+    assert config.loop.batch_size == 8 and config.agora.uniform_head and config.agora.balance == "discard"
+    (config,) = configured("finetune", {**given, "loop": {"batch_size": 16}}).args
+    assert config.loop.batch_size == 16
+    (config,) = configured("compress", {"teacher": "t", "train": "f", "out": tmp_path, "preset": given["preset"]}).args
+    assert config.distil.batch_size == 8 and config.agora.uniform_head
+
+
+def test_the_published_preset_draws_the_head_evenly(school, tmp_path, monkeypatch):
+    """U(-0.5, 0.5) for a student without a head; what the user says of the head comes first."""
+    drawn, draw = [], classify.draw_head
+    monkeypatch.setattr(classify, "draw_head", lambda *given: (drawn.append(given[2:]), draw(*given)))
+    for number, (head, expected) in enumerate(
+        [({}, ("uniform", 0.5)), ({"head_init": "gaussian", "head_scale": 0.1}, ("gaussian", 0.1))]
+    ):
+        out = tmp_path / str(number)
+        agora = {"iterations": 1, "sets": "seed=0", "force": True}
+        run_stage(
+            "finetune",
+            tiny_agora.settings(school("classes"), out, preset="agora-published", agora=agora, **head),
+        )
+        assert drawn.pop() == expected and not drawn
+    # A head that the student brings stays, and nobody is refused for it.
+    brought = {**school("classes"), "model": school("classes")["teacher"]}
+    run_stage("finetune", tiny_agora.settings(brought, tmp_path / "2", preset="agora-published", agora=agora))
+    assert not drawn
+
+
 def test_one_set_is_the_papers_chs_mode(grown):
     result, _, _ = grown(agora={"sets": "seed=3", "iterations": 2})
     assert [row["remaining"] for row in result.metrics["iterations"]] == [[{"seed": 3}]] * 2
@@ -359,8 +389,9 @@ def test_one_point_a_source_and_transformation_around_both(grown):
     assert {source.split(":")[0] for source in found["source"]} == {"train", "validation"}
 
 
-def test_balance(grown):
-    _, out, _ = grown(agora={"balance": "discard"})
+@pytest.mark.parametrize("balance", ["discard", "fill"])
+def test_balance(grown, balance):
+    _, out, _ = grown(agora={"balance": balance})
     (found,) = tiny_agora.points(out).values()
     counts = np.bincount(found["label"], minlength=2)
     assert counts[0] == counts[1] > 0

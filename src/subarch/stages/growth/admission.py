@@ -66,7 +66,7 @@ def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
         raise DataError(
             "all examples of the expansion set have the same label, expected several", "give other rows with --valid"
         )
-    if settings.balance == "discard" and data.task.kind == "classification":
+    if settings.balance != "none" and data.task.kind == "classification":
         assert train.labels is not None
         rng = np.random.default_rng(config.seed)
         train = train.take(balanced(train.labels, len(data.task.labels), rng))

@@ -57,8 +57,8 @@ class AgoraConfig:
     rest."""
     balance: Balance = "none"
     """"discard": the surplus is discarded, so that all classes have equally many added points and equally many
-    training examples, as in the paper; if a class has no point, none is added. "fill" (ours): the same, but classes with
-    fewer points first get more, around rows of E with their label, whether these were answered right or not."""
+    training examples, as in the paper; if a class has no point, none is added. "fill" (ours): the same, but classes
+    with fewer points first get more, around rows of E with their label, whether these were answered right or not."""
     uniform_head: bool = False
     """Draw a head that the student lacks from U(-0.5, 0.5), as Bort does, unless `head` or `head_init` is given."""
     confidence: float = 0.0

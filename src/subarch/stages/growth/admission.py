@@ -35,7 +35,7 @@ class Admission:
     """That Agora may begin, and with whom."""
 
     accuracy: float
-    """Socrates' on E; of numbers his correlation."""
+    """Socrates' on E; of numbers Pearson's correlation, for which the paper's two thirds were not meant."""
     maker: PointMaker
 
 

@@ -90,16 +90,31 @@ def test_a_question_with_several_right_rows_needs_one_of_them():
     assert wrong_rows("choice", found.labels, examples).tolist() == [False] * 3 + [True] * 3
 
 
-def test_a_number_is_right_where_it_rounds_to_the_right_one():
-    labels = np.array([0.0, 5.0, 2.4, 2.4, 2.6, 4.0], dtype=np.float32)
-    found = np.array([-3.0, 4.6, 1.6, 2.6, 2.6, 7.0], dtype=np.float32)
-    # 0 to 5 in five steps are the whole numbers; what lies outside counts as the nearest end.
-    assert wrong_rows("regression", found, rows(labels)).tolist() == [False, False, False, True, False, True]
+def test_numbers_of_stsb_are_rounded_to_fifths_as_in_t5():
+    labels = np.array([0.0, 5.0, 3.4, 3.4, 3.4, 3.4, 2.0], dtype=np.float32)
+    found = np.array([0.09, 4.91, 3.31, 3.49, 3.29, 3.51, 2.0], dtype=np.float32)
+    wrong = wrong_rows("regression", found, rows(labels))
+    assert wrong.tolist() == [False, False, False, False, True, True, False]
+    # To whole numbers 2.55 and 3.4 would round alike.
+    assert wrong_rows("regression", np.array([2.55]), rows([3.4]), labels).tolist() == [True]
 
 
-def test_the_scale_is_that_of_the_labels():
-    assert graded(np.array([10.0, 11.9, 12.1, 60.0]), np.array([10.0, 30.0])).tolist() == [0, 0, 1, GRADES]
+def test_every_step_of_the_scale_is_its_own_grade():
+    scale = np.arange(0, 26) / 5
+    for values in (scale, scale.astype(np.float32), 100 - 30 * scale):
+        assert set(graded(values, values).tolist()) == set(range(GRADES + 1))
+
+
+def test_what_lies_outside_the_scale_counts_as_its_end():
+    assert graded(np.array([-3.0, 0.0, 5.0, 7.0]), np.array([0.0, 5.0])).tolist() == [0, 0, GRADES, GRADES]
+
+
+def test_a_scale_is_given_or_that_of_the_labels():
+    assert graded(np.array([10.0, 11.9, 12.1, 60.0]), np.array([10.0, 60.0])).tolist() == [0, 1, 1, GRADES]
     assert graded(np.array([3.0, 3.4, 4.0]), np.array([3.0, 3.0])).tolist() == [0, 0, 1]  # all labels are the same
+    part, whole = rows([2.0, 2.5]), np.array([0.0, 5.0])
+    assert wrong_rows("regression", np.array([2.05, 2.5]), part).tolist() == [True, False]
+    assert wrong_rows("regression", np.array([2.05, 2.5]), part, whole).tolist() == [False, False]
 
 
 def test_what_is_asked_are_rows_or_groups():

@@ -19,7 +19,8 @@ from subarch.stages.extract import extract, require_searchable
 from subarch.stages.extraction.plan import candidate_space
 from subarch.stages.finetune import FinetuneConfig, finetune
 from subarch.stages.growth.admission import prepared
-from subarch.stages.growth.settings import PRESETS, AgoraConfig
+from subarch.stages.growth.settings import COMPRESS_PRESETS as PRESETS
+from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim

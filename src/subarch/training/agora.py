@@ -21,9 +21,13 @@ One iteration with t sets left:
 6. Those of the longest common subsequence rooted at the worst are removed (`optimize.pruning`).
 7. If sets are left it goes on; else the best model of all iterations is the answer.
 
-Replay is the author's word for "re-doing some iterations", without a criterion; ours: where the best score of an
-iteration is below that of the one before, the points that were added in between are drawn afresh and the iteration is
-repeated, up to a cap, and the best attempt counts.
+Replay is the author's word for "re-doing some iterations", without a criterion. Ours: if the best score of an iteration
+is below that of the one before, the points added in between are drawn afresh and the iteration is repeated, up
+to a cap. The best attempt counts.
+
+Other departures from the paper, whatever the settings: its guarantees are for accuracy, with two balanced classes, but
+sets compete here by whatever score the academy gives, and a task's main metric may be F1 or a correlation; an iteration
+that adds no points is the last. `docs/agora.md` lists those of the academy.
 """
 
 from __future__ import annotations

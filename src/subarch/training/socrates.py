@@ -1,7 +1,8 @@
 """Socrates' part of Agora: what a model gets wrong, what the teacher says of new points, and which of them stay.
 
-A row is what a model reads; what is asked, and can be wrong, is a row, or in a choice task a group of rows. A number is
-right where it rounds to the right one (as T5 puts STS-B, arXiv 1910.10683, section 2.4), on a scale of `GRADES` steps.
+A row is what a model reads. A question, which is what can be wrong, is a row, or in a choice task a group of rows. A
+number is right if it rounds to the same step as the label, as the paper says "after Raffel": T5 (arXiv 1910.10683,
+section 2.4) rounds the labels of STS-B, 0 to 5, to the nearest 0.2. Other scales get as many steps (`GRADES`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import numpy as np
 from subarch.tasks.base import Array, Examples, Kind
 from subarch.tasks.scoring.predictions import chosen_rows
 
-GRADES = 5
-"""Steps from the lowest to the highest number of a regression: those of STS-B."""
+GRADES = 25
+"""Steps from the lowest to the highest label of a regression: 0.2 on the scale of STS-B, as in T5 (whose 21 classes
+begin at 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +58,19 @@ def _choices(scores: Array, groups: Array) -> Answers:
     return Answers(labels=labels, confidence=confidence)
 
 
-def wrong_rows(kind: Kind, found: Array, examples: Examples) -> Array:
+def wrong_rows(kind: Kind, found: Array, examples: Examples, scale: Array | None = None) -> Array:
     """(N,) bool: rows whose answer is not the labelled one, all rows of a group of which a wrong row is chosen.
 
     Args:
         kind: Of the task.
         found: (N,) labels of `answers`.
         examples: The same rows with their labels.
+        scale: Of numbers: labels whose lowest and highest are the ends of the scale; those of `examples` by default.
     """
     assert examples.labels is not None
     if kind == "regression":
-        return np.asarray(graded(found, examples.labels) != graded(examples.labels, examples.labels))
+        scale = examples.labels if scale is None else scale
+        return np.asarray(graded(found, scale) != graded(examples.labels, scale))
     if kind != "choice":
         return np.asarray(found != examples.labels)
     assert examples.groups is not None
@@ -76,7 +80,10 @@ def wrong_rows(kind: Kind, found: Array, examples: Examples) -> Array:
 
 
 def graded(values: Array, scale: Array) -> Array:
-    """(N,) int64: numbers rounded to `GRADES` steps between the lowest and the highest of `scale`."""
+    """(N,) int64: numbers rounded to `GRADES` steps between the lowest and the highest of `scale`.
+
+    A number outside the scale counts as its nearest end (ours: T5 counts it as wrong).
+    """
     low, high = float(np.min(scale)), float(np.max(scale))
     step = (high - low) / GRADES or 1.0
     return np.clip(np.rint((np.asarray(values) - low) / step), 0, GRADES).astype(np.int64)

@@ -1,8 +1,13 @@
-"""How the time of a budget is shared out among the iterations of Agora."""
+"""How the time of a budget is shared out among the iterations of Agora, and what a mistake is."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from subarch.stages.growth.academy import trainings_to_come
+from subarch.stages.growth import academy
+from subarch.stages.growth.academy import TaskAcademy, trainings_to_come
+from subarch.tasks.base import Examples
 
 
 def shares(sets, rounds, last):
@@ -30,3 +35,15 @@ def test_each_iteration_has_more_than_the_one_before_and_all_of_them_have_all(se
     found = shares(sets, rounds, 2 / 3)
     assert found == sorted(found) and sum(found) == pytest.approx(1.0)
     assert found[-1] > 0.4 and found[0] > 0.05
+
+
+def test_mistakes_about_numbers_are_judged_on_the_scale_of_all_labels(monkeypatch):
+    """The part of E that grows may not reach the ends of the scale, 0 and 5, whose steps are 0.2."""
+    growing = Examples(["a", "b"], None, np.array([2.0, 2.5], dtype=np.float32), None, {"id": ["a", "b"]})
+    task = SimpleNamespace(kind="regression")
+    for train, mistaken in (([0.0, 5.0], ["b"]), ([2.0, 2.5], ["a"])):
+        data = SimpleNamespace(task=task, train=Examples(["x", "y"], None, np.array(train)), validation=growing)
+        outputs = np.array([[2.05], [2.9]], dtype=np.float32)
+        monkeypatch.setattr(academy, "expansion_outputs", lambda place, outputs=outputs: outputs)
+        place = SimpleNamespace(data=data, growing=growing, place_of=lambda best: None)
+        assert TaskAcademy.mistakes(place, None).columns["id"] == mistaken

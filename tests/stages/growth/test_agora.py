@@ -17,7 +17,7 @@ from subarch.running.executor import InProcessExecutor
 from subarch.stages import classify, inputs
 from subarch.stages.compress import refilling
 from subarch.stages.growth import timaeus
-from subarch.stages.growth.admission import divided, prepared
+from subarch.stages.growth.admission import admit, divided, prepared
 from subarch.stages.growth.points import read_points, socrates_outputs
 from subarch.stages.growth.timaeus import expansion_outputs
 from subarch.stages.inputs import ModelFolder, aligned, load_data
@@ -163,7 +163,8 @@ def test_points_are_varied_mistakes_with_socrates_answers(whole, school, kind):
     # Sources: what the best model of the iteration got wrong, and nothing else.
     best = [each["theta"] for each in first["scores"]].index(first["best"])
     outputs = expansion_outputs(out / f"trainings/01-0-{best:03d}")
-    wrong = wrong_rows(task.kind, answers(task.kind, outputs, expansion.groups).labels, expansion)
+    scale = np.concatenate([data.train.labels, expansion.labels])
+    wrong = wrong_rows(task.kind, answers(task.kind, outputs, expansion.groups).labels, expansion, scale)
     mistakes = expansion.take(np.flatnonzero(wrong))
     assert set(examples.columns["source"]) <= set(mistakes.columns["id"])
     assert asked(mistakes) == first["mistakes"]
@@ -237,6 +238,26 @@ def test_a_small_expansion_set_is_told(grown, tmp_path, rows, warned):
     assert (("warning", message) in events) == warned
 
 
+@pytest.mark.parametrize(("bad", "warned"), [(40, False), (39, True), (0, True)])
+def test_an_expansion_set_that_is_not_balanced_is_told(school, tmp_path, bad, warned):
+    """60 of one label: balanced is up to one and a half times as many."""
+    settings = tiny_agora.settings(school("classes"), tmp_path / "out", agora={"force": True})
+    (config,) = configured("finetune", settings).args
+    data, events = seen(settings), []
+    labels = data.validation.labels
+    rows = np.concatenate([np.resize(np.flatnonzero(labels == 1), 60), np.resize(np.flatnonzero(labels == 0), bad)])
+    data = replace(data, validation=data.validation.take(rows))
+    admit(config, saying(events), (data, ModelFolder.of(config.model), ModelFolder.of(config.teacher)))
+    message = f"the expansion set is not balanced ({bad} bad, 60 good), but the paper's analysis presumes that it is"
+    told = [detail for name, detail in events if name == "warning" and detail == message]
+    assert len(told) == warned
+
+
+def test_numbers_and_choices_have_no_balance(whole):
+    for kind in ("scores", "copa"):
+        assert not any("balanced" in str(detail) for _, detail in whole(kind)[3])
+
+
 def test_as_published(grown, school, tmp_path):
     settings = tiny_agora.settings(school("classes"), tmp_path / "out", preset="agora-published")
     settings["agora"] = {**settings["agora"], "sets": "learning_rate=2e-3,1e-3 seed=0,1", "force": True}
@@ -251,6 +272,36 @@ def test_as_published(grown, school, tmp_path):
         assert len(per_source) == len(each["text"])  # one a mistake and transformation
     assert not [name for name, _ in events if name == "asking Socrates"]  # his answers are labels
     assert all(len(row["pruned"]) >= 1 for row in result.metrics["iterations"])
+
+
+def test_the_published_preset_has_the_papers_training(school, tmp_path):
+    given = {**school("classes"), "out": tmp_path, "preset": "agora-published"}
+    (config,) = configured("finetune", given).args
+    assert config.loop.batch_size == 8 and config.agora.uniform_head and config.agora.balance == "discard"
+    (config,) = configured("finetune", {**given, "loop": {"batch_size": 16}}).args
+    assert config.loop.batch_size == 16
+    (config,) = configured("compress", {"teacher": "t", "train": "f", "out": tmp_path, "preset": given["preset"]}).args
+    assert config.distil.batch_size == 8 and config.agora.uniform_head
+
+
+def test_the_published_preset_draws_the_head_evenly(school, tmp_path, monkeypatch):
+    """U(-0.5, 0.5) for a student without a head; what the user says of the head comes first."""
+    drawn, draw = [], classify.draw_head
+    monkeypatch.setattr(classify, "draw_head", lambda *given: (drawn.append(given[2:]), draw(*given)))
+    for number, (head, expected) in enumerate(
+        [({}, ("uniform", 0.5)), ({"head_init": "gaussian", "head_scale": 0.1}, ("gaussian", 0.1))]
+    ):
+        out = tmp_path / str(number)
+        agora = {"iterations": 1, "sets": "seed=0", "force": True}
+        run_stage(
+            "finetune",
+            tiny_agora.settings(school("classes"), out, preset="agora-published", agora=agora, **head),
+        )
+        assert drawn.pop() == expected and not drawn
+    # A head that the student brings stays, and nobody is refused for it.
+    brought = {**school("classes"), "model": school("classes")["teacher"]}
+    run_stage("finetune", tiny_agora.settings(brought, tmp_path / "2", preset="agora-published", agora=agora))
+    assert not drawn
 
 
 def test_one_set_is_the_papers_chs_mode(grown):
@@ -338,8 +389,9 @@ def test_one_point_a_source_and_transformation_around_both(grown):
     assert {source.split(":")[0] for source in found["source"]} == {"train", "validation"}
 
 
-def test_balance(grown):
-    _, out, _ = grown(agora={"balance": "discard"})
+@pytest.mark.parametrize("balance", ["discard", "fill"])
+def test_balance(grown, balance):
+    _, out, _ = grown(agora={"balance": balance})
     (found,) = tiny_agora.points(out).values()
     counts = np.bincount(found["label"], minlength=2)
     assert counts[0] == counts[1] > 0

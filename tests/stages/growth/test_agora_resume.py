@@ -24,7 +24,7 @@ AGORA = {
     "replays": 1,
     "first_growth": 0.1,
     "growth": 0.1,
-    "balance": "discard",
+    "balance": "fill",
     "force": True,
 }
 """Everything that can be in the middle of something: points before, replay, balance, a set that stays."""

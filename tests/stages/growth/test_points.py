@@ -1,6 +1,7 @@
 """Which points are new, and how many of them a deadline lets be made."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,24 @@ def test_with_much_time_it_ends_when_there_are_enough(clock, school):
     assert made.growth.added == len(made.examples) == wanted
     assert made.growth.produced < 2 * wanted
     assert clock() < len(data.validation) + len(data.train)
+
+
+def test_balance_by_discarding_varies_mistakes_alone_and_by_filling_other_rows_too(school):
+    """Of 40 mistakes all but two have one label; rows that were answered right have the other one."""
+    found = {}
+    for balance in ("discard", "fill"):
+        maker, data = maker_of(school("classes"), sources="mistakes", growth=None, balance=balance)
+        labels = maker._answers(data.validation).labels
+        data = replace(data, validation=replace(data.validation, labels=labels))  # Socrates is right
+        maker.data = data
+        rows = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:2]])
+        made = maker.around_mistakes(data.validation.take(rows), np.random.default_rng(0))
+        counts = np.bincount(made.examples.labels, minlength=2)
+        assert counts[0] == counts[1] > 0
+        mistakes = {data.validation.columns["id"][row] for row in rows}
+        found[balance] = len(made.examples), set(made.examples.columns["source"]) <= mistakes, made.growth.produced
+    assert found["discard"][1] and not found["fill"][1]
+    assert found["discard"][0] < found["fill"][0] and found["discard"][2] < found["fill"][2]
 
 
 def maker_of(given, **settings):

@@ -19,6 +19,7 @@ from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
 from subarch.stages.classify import teacher_outputs
 from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.growth.asking import Asking
 from subarch.stages.growth.points import PointMaker, read_points, write_points
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.growth.timaeus import (
@@ -26,6 +27,7 @@ from subarch.stages.growth.timaeus import (
     WEIGHTS,
     Lesson,
     Timaeus,
+    config_of,
     discard_model,
     expansion_outputs,
     joined_data,
@@ -38,6 +40,7 @@ from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tracking.record import Run
 from subarch.training.agora import Growth, Trained, best_of
+from subarch.training.classifier import EncodedData, TeacherOutputs
 from subarch.training.socrates import answers, wrong_rows
 
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
@@ -67,6 +70,8 @@ class TaskAcademy:
     folder: Path
     rounds: int | None
     """After how many iterations it ends, where that is fixed."""
+    passes: float | None = None
+    """Over D, that each training would see in a single iteration; None where nobody has rehearsed it."""
     settled: dict[int, int] = field(default_factory=dict)
     """Which attempt's points an iteration added."""
 
@@ -85,9 +90,11 @@ class TaskAcademy:
             self._record(lesson)
         to_do = [lesson for lesson in lessons if not self._done(lesson)]
         if to_do and not self.session.deadline.expired:
-            timaeus = self._timaeus(iteration, attempt)
             follow = following(len(thetas), iteration, self.rounds)
-            timed = self._timed(to_do, trainings_to_come(len(thetas), follow, self.settings.last))
+            later = trainings_to_come(len(thetas), follow, self.settings.last)
+            end = self.session.deadline.share((1 - SPARE) * len(to_do) / (len(to_do) + later))
+            timaeus = self._timaeus(to_do, end)
+            timed = self._timed(to_do, self._later(len(to_do), later, end))
             for outcome in self.session.executor.map(timaeus.train, timed):
                 if not isinstance(outcome.error, BudgetError):  # then its share was too short for a first step
                     outcome.result()
@@ -118,7 +125,9 @@ class TaskAcademy:
         """Rows of E that a finished training gets wrong, whole groups of a choice."""
         growing, kind = self.growing, self.data.task.kind
         found = answers(kind, expansion_outputs(self.place_of(best)), growing.groups)
-        return growing.take(np.flatnonzero(wrong_rows(kind, found.labels, growing)))
+        # A part of E may lack the ends of the scale.
+        labels = [part.labels for part in (self.data.train, self.data.validation) if part.labels is not None]
+        return growing.take(np.flatnonzero(wrong_rows(kind, found.labels, growing, np.concatenate(labels))))
 
     def place_of(self, trained: Trained) -> Path:
         """Folder of a finished training."""
@@ -146,7 +155,9 @@ class TaskAcademy:
             write_points(file, self.maker.around_training(self.settings.first_growth, rng, self._time_to_grow()))
         self.maker.know(read_points(file).examples)
 
-    def _timaeus(self, iteration: int, attempt: int) -> Timaeus:
+    def _timaeus(self, lessons: Sequence[Lesson], end: Deadline) -> Timaeus:
+        """Ready for lessons of one iteration, which ends then."""
+        iteration, attempt = lessons[0].iteration, lessons[0].attempt
         points = [read_points(file).examples for file in self._files_before(iteration, attempt)]
         data = joined_data(self.data, [examples for examples in points if len(examples)])
         soft = self.settings.soft_labels
@@ -157,7 +168,7 @@ class TaskAcademy:
             reserved=self.reserved,
             model=self._start(iteration),
             teacher=self.socrates if soft else None,
-            answers=self._answers(data, iteration, attempt) if soft else None,
+            answers=self._answers(data, lessons, end) if soft else None,
             folder=self.folder / TRAININGS,
             session=self.session,
         )
@@ -177,11 +188,13 @@ class TaskAcademy:
     def _best_of(self, trained: Sequence[Trained]) -> Trained:
         return best_of(trained, seen_most=self.settings.warm_start)
 
-    def _answers(self, data: TaskData, iteration: int, attempt: int) -> Path:
+    def _answers(self, data: TaskData, lessons: Sequence[Lesson], end: Deadline) -> Path:
         """File with what Socrates says of `data`, which every training of the iteration reads.
 
-        Under a budget he is asked when a batch needs it: asking about all may take longer than the trainings have.
+        Without a budget it has everything. With one, and fixed steps or a single training, he is asked when a batch
+        needs it; before several trainings that compete by time, see `_ask_ahead`.
         """
+        iteration, attempt = lessons[0].iteration, lessons[0].attempt
         path = self.folder / ANSWERS / f"{iteration:02d}-{attempt}.safetensors"
         if path.exists():
             return path
@@ -194,17 +207,47 @@ class TaskAcademy:
         if self.session.deadline.remaining() == math.inf:
             self.session.phase("asking Socrates", f"about {len(data.train):,} examples")
             outputs.complete()
+        elif len(lessons) > 1 and self.config.loop.max_steps is None:
+            self._ask_ahead(outputs, (data, encoded), lessons, end)
         outputs.save()
         for file in path.parent.iterdir():
             if int(file.name.split("-")[0]) < iteration - 1:  # they are large, and nobody will begin with them again
                 file.unlink()
         return path
 
+    def _ask_ahead(
+        self, outputs: TeacherOutputs, data: tuple[TaskData, EncodedData], lessons: Sequence[Lesson], end: Deadline
+    ) -> None:
+        """Ask what the lessons will need, so far as is known, in no more time than one of them gets.
+
+        Where nobody has rehearsed their steps, asking about a row is taken to cost as much as learning it once.
+        """
+        asking = Asking(
+            trainings=[config_of(self.config, lesson, self.folder) for lesson in lessons],
+            data=data[1],
+            groups=data[0].train.groups if self.data.task.kind == "choice" else None,
+            rows=math.inf if self.passes is None else self.passes * len(self.data.train),
+        )
+        self.session.phase("asking Socrates", f"about {len(data[0].train):,} examples at most")
+        share = 1 / (1 + len(lessons) * (self.config.distillation.repeats if self.passes is None else 1))
+        if not asking.complete(outputs, end.share(share), self.session.stop_requested):
+            raise InterruptedRun(
+                "interrupted while the teacher was asked, without saving that", "the same command resumes"
+            )
+
     def _files_before(self, iteration: int, attempt: int) -> Iterator[Path]:
         for number in range(iteration):
             file = self._points_file(number, attempt if number == iteration - 1 else self.settled.get(number, 0))
             if file.exists():
                 yield file
+
+    def _later(self, count: int, later: float, end: Deadline) -> float:
+        """What follows so many trainings, in trainings as long as these, where what was done before them has to be
+        taken from their iteration alone, which was to last until `end`.
+        """
+        left, own = self.session.deadline.remaining(), end.remaining()
+        # With nothing left of its own the iteration shares what the others have.
+        return later if own == 0 or math.isinf(left) else count * ((1 - SPARE) * left / own - 1)
 
     def _timed(self, lessons: list[Lesson], later: float) -> Iterator[Lesson]:
         """Each lesson with its share of the time that is left when it is drawn, when so many follow them all."""

@@ -71,6 +71,7 @@ def finetune_agora(
         run=run,
         folder=folder.path,
         rounds=rounds,
+        passes=plan.passes,
     )
     iterations: list[Iteration] = []
     told: list[dict[str, Any]] = []
@@ -79,8 +80,7 @@ def finetune_agora(
         told.append(_told(iteration, academy))
         if told != state["iterations"][: len(told)]:  # else a killed run got this far
             write_json(folder.path / STATE_FILE, {**state, "iterations": told})
-            _log(run, told[-1])
-            run.artifact(folder.path / STATE_FILE)
+            _log(run, told[-1], folder.path / STATE_FILE)
         session.tell("phase", name="iteration done", detail=_line(told[-1]))
     best = best_of([iteration.best for iteration in iterations], seen_most=settings.warm_start)
     found = _deliver(academy, best, run)
@@ -149,9 +149,10 @@ def _told(iteration: Iteration, academy: TaskAcademy) -> dict[str, Any]:
     }
 
 
-def _log(run: Run, told: dict[str, Any]) -> None:
+def _log(run: Run, told: dict[str, Any], state: Path) -> None:
     names = ("best_score", "bound", "mistakes", "added")
     run.log({f"agora_{name}": float(told[name]) for name in names if told[name] is not None}, step=told["iteration"])
+    run.artifact(state)
 
 
 def _line(told: dict[str, Any]) -> str:

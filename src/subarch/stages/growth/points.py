@@ -146,10 +146,10 @@ class PointMaker:
         each = 1
         if wanted is not None and len(sources):
             each = min(MOST_EACH, math.ceil(wanted / len(sources) / max(1, len(self.transformations))))
-        balance = self.settings.balance == "discard" and self.data.task.kind == "classification"
+        balance = self.settings.balance != "none" and self.data.task.kind == "classification"
         enough = None if balance or self.settings.confidence else wanted
         made = self._in_time(sources, each, rng, (deadline, enough))
-        if balance and len(made):
+        if balance and self.settings.balance == "fill" and len(made):
             made = made.joined(self._of_rarer_classes(made, each, rng))
         kept = self._confident(made)
         if balance:

@@ -13,7 +13,7 @@ from subarch.optimize.pruning import Rule
 from subarch.training.settings import BASE_WIDTH, LoopConfig
 
 TransformationName = Literal["refill", "synonym", "swap", "drop", "repeat", "typing", "casing", "segments", "mining"]
-Balance = Literal["discard", "none"]
+Balance = Literal["discard", "fill", "none"]
 LEAST_ACCURACY = 2 / 3
 """What the paper asks of Socrates."""
 CHS_ITERATIONS = 5
@@ -56,7 +56,11 @@ class AgoraConfig:
     """Share of a budget that the last iteration gets, which trains what is kept; the others have equal shares of the
     rest."""
     balance: Balance = "none"
-    """"discard": equally many added points of each class, and equally many training examples."""
+    """"discard": the surplus is discarded, so that all classes have equally many added points and equally many
+    training examples, as in the paper; if a class has no point, none is added. "fill" (ours): the same, but classes
+    with fewer points first get more, around rows of E with their label, whether these were answered right or not."""
+    uniform_head: bool = False
+    """Draw a head that the student lacks from U(-0.5, 0.5), as Bort does, unless `head` or `head_init` is given."""
     confidence: float = 0.0
     """Points that Socrates is less sure of are left out."""
     transformations: tuple[TransformationName, ...] = ()
@@ -119,21 +123,28 @@ class AgoraConfig:
         return CHS_ITERATIONS if self.iterations is None and sets == 1 else self.iterations
 
 
+_AS_PUBLISHED: Mapping[str, Any] = {
+    "pruning": "lcs",
+    "growth": None,
+    "sources": "mistakes",
+    "soft_labels": False,
+    "warm_start": False,
+    "balance": "discard",
+    "uniform_head": True,
+    "replays": 2,
+    "reserved": 0.0,
+    "first_growth": 0.0,
+}
+_BATCH = {"batch_size": 8}
+"""Bort's for all tasks but its largest four, which had 16 (read off its README)."""
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "agora": {"agora": {}},
-    "agora-published": {
-        "agora": {
-            "pruning": "lcs",
-            "growth": None,
-            "sources": "mistakes",
-            "soft_labels": False,
-            "warm_start": False,
-            "balance": "discard",
-            "replays": 2,
-            "reserved": 0.0,
-            "first_growth": 0.0,
-        }
-    },
+    "agora-published": {"agora": _AS_PUBLISHED, "loop": _BATCH},
 }
-"""agora-published: one point a mistake and transformation with Socrates' answer as its label, balanced, with replay.
-The paper's τ is not known; ours serve both."""
+"""Of `finetune`. agora-published: one point a mistake and transformation with Socrates' answer as its label, balanced,
+with replay. The paper's τ is not known; ours serve both. `docs/agora.md` lists what still differs from the paper."""
+COMPRESS_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "agora": {"agora": {}},
+    "agora-published": {"agora": _AS_PUBLISHED, "distil": _BATCH},
+}
+"""Of `compress`, whose student is trained by other names."""

@@ -121,7 +121,9 @@ def config_of(config: FinetuneConfig, lesson: Lesson, place: Path) -> FinetuneCo
     """The training's settings under θ."""
     settings: dict[str, Any] = dict(lesson.theta.pairs)
     seed = int(settings.pop("seed", config.seed))
-    return replace(config, out=place, seed=seed, agora=None, loop=replace(config.loop, **settings))
+    uniform = config.agora is not None and config.agora.uniform_head and not config.draws_head
+    head: dict[str, Any] = {"head_init": "uniform", "head_scale": 0.5} if uniform else {}
+    return replace(config, out=place, seed=seed, agora=None, loop=replace(config.loop, **settings), **head)
 
 
 def read_training(place: Path) -> Trained:

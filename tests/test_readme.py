@@ -143,7 +143,8 @@ def test_the_make_target_exists(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", commands("python"), ids=" ".join)
 def test_the_script_exists_and_has_the_flags(words: list[str]) -> None:
-    source = (ROOT / words[1]).read_text(encoding="utf-8")
+    script = f"src/{words[2].replace('.', '/')}.py" if words[1] == "-m" else words[1]
+    source = (ROOT / script).read_text(encoding="utf-8")
     assert all(f'"{word}"' in source for word in words[2:] if word.startswith("--"))
 
 

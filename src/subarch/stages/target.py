@@ -18,8 +18,6 @@ from subarch.tasks.suites.squad import load_squad_file
 from subarch.tasks.tables import READERS
 
 SPLITS = ("dev", "validation", "test")
-OWN = "pydoc"
-"""The built-in task that has no official files: its splits are those of `load_data`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,7 @@ def read_target(config: DataConfig, split: str, keep: Sequence[str] = ()) -> Tar
     Raises:
         UserError: A split, a file or a column that cannot be used.
     """
-    own = config.task is None or config.task.lower() == OWN
+    own = config.task is None
     kept = tuple(keep) if config.task is None else ()
     path = Path(split)
     if path.suffix.lower() in (*READERS, ".json") or path.is_file():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from subarch.errors import DataError, did_you_mean
 from subarch.tasks.base import Examples, Task, TaskData
-from subarch.tasks.pydoc import PYDOC, load_pydoc
+from subarch.tasks.snippets import SNIPPETS, load_snippets
 from subarch.tasks.suites.glue import GLUE, GLUE_EVALUATION, load_glue, load_glue_test
 from subarch.tasks.suites.race import RACE, RACE_PAPER, load_race, load_race_test
 from subarch.tasks.suites.squad import SQUAD, load_squad, load_squad_dev
@@ -60,17 +60,23 @@ _FAMILIES = (
         load=lambda task, folder, seed: load_squad(task, data_dir=folder, seed=seed),
         load_test=_squad_test,
     ),
+    _Family(
+        tasks={SNIPPETS.name: SNIPPETS},
+        load=lambda _, folder, seed: load_snippets(data_dir=folder, seed=seed),
+        # Its test rows are ours, and labelled: there is nothing to keep apart from "dev".
+        load_test=lambda _, folder, split: load_snippets(data_dir=folder).test,
+    ),
 )
 
 
 def task_names() -> tuple[str, ...]:
     """Every name that `load_task` knows."""
-    return (*(name for family in _FAMILIES for name in family.tasks if name not in TRAINED_ON), PYDOC.name)
+    return tuple(name for name in evaluation_names() if name not in TRAINED_ON)
 
 
 def evaluation_names() -> tuple[str, ...]:
     """Every name that `load_test` knows: the tasks, and the sets without training data."""
-    return (*(name for family in _FAMILIES for name in family.tasks), PYDOC.name)
+    return tuple(name for family in _FAMILIES for name in family.tasks)
 
 
 def trained_on(name: str) -> str:
@@ -91,8 +97,7 @@ def find_task(name: str, casting: str = "standard") -> Task:
     Raises:
         DataError: An unknown name, or a casting that the task has not.
     """
-    known = _known(name)
-    return PYDOC if known == PYDOC.name and casting == "standard" else _find(known, casting)[1]
+    return _find(_known(name), casting)[1]
 
 
 def load_task(name: str, *, data_dir: Path | None = None, seed: int = 0, casting: str = "standard") -> TaskData:
@@ -115,8 +120,6 @@ def load_task(name: str, *, data_dir: Path | None = None, seed: int = 0, casting
             f"{known} has no training data, expected a task that has",
             f"evaluate the {TRAINED_ON[known]} model on it: subarch evaluate --task {known}",
         )
-    if known == PYDOC.name and casting == "standard":
-        return load_pydoc(seed=seed)
     family, task = _find(known, casting)
     return family.load(task, _folder(data_dir), seed)
 
@@ -136,8 +139,6 @@ def load_test(name: str, *, data_dir: Path | None = None, split: str = "dev", ca
         DataError: An unknown name, split or casting, or data that are missing or out of reach.
     """
     known = _known(name)
-    if known == PYDOC.name:
-        raise DataError("pydoc has no official splits, expected another task", "its test split is that of load_task")
     splits = ("dev", "test") + (("dev_mismatched", "test_mismatched") if known == "mnli" else ())
     if split not in splits:
         raise DataError(f"{known} has no split {split!r}", did_you_mean(split, splits))

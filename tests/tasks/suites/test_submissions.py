@@ -185,14 +185,14 @@ def test_a_bad_file_is_refused_in_a_line(tmp_path, name, text, says):
 
 
 def test_what_has_no_server_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no submission format for pydoc"):
-        write_submission(tmp_path, find_task("pydoc"), hot([0], 6), rows("0"))
+    with pytest.raises(DataError, match="no submission format for snippets"):
+        write_submission(tmp_path, find_task("snippets"), hot([0], 2), rows("0"))
     with pytest.raises(DataError, match="is no file"):
         read_submission(tmp_path / "absent.tsv", find_task("rte"), rows("0"))
 
 
 def test_every_task_of_a_suite_has_a_format():
-    assert set(FORMATS) == set(evaluation_names()) - {"pydoc"}
+    assert set(FORMATS) == set(evaluation_names()) - {"snippets"}
     for name, form in FORMATS.items():
         task = find_task(name)
         if task.labels:

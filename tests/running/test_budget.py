@@ -171,3 +171,15 @@ def test_stages_that_keep_their_deadline_keep_the_budget(stages):
         with budget.stage(str(index)) as deadline:
             clock.now += used * deadline.remaining()
     assert clock.now <= 1100 + 1e-6
+
+
+def test_a_stage_can_be_sure_of_some_time(clock):
+    budget = Budget(100, {"a": 1, "b": 1, "c": 1}, clock)
+    with budget.stage("a", least=10) as deadline:
+        assert deadline.remaining() == pytest.approx(100 / 3)
+        clock.now += 99
+    with budget.stage("b", least=10) as deadline:
+        assert deadline.remaining() == 10
+        clock.now += 10
+    with budget.stage("c") as deadline:
+        assert deadline.expired

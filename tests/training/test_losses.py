@@ -191,3 +191,16 @@ def test_a_diverged_loss_raises(value):
 
 def test_a_finite_loss_is_a_number():
     assert require_finite(torch.tensor(0.5, requires_grad=True), 0) == 0.5
+
+
+def test_the_hidden_layers_count_as_a_mean_and_can_fade_out():
+    batch = {"labels": LABELS, "teacher_logits": TEACHER, "attention_mask": torch.ones(2, 3)}
+    batch |= {"teacher_hidden": torch.ones(2, 3, 4, 5), "student_hidden": torch.zeros(2, 3, 4, 5)}
+    settings = {"task": task_loss, "imitation": Divergence(temperature=1.0), "weight": 1.0}
+    plain = float(DistillationLoss(**settings)(STUDENT, batch))
+    constant = DistillationLoss(**settings, hidden_weight=0.5)
+    assert float(constant(STUDENT, batch)) == pytest.approx(plain + 0.5)  # whatever the number of layers
+    fading = DistillationLoss(**settings, hidden_weight=0.5, hidden_decay=True)
+    for progress, share in [(0.0, 1.0), (0.25, 0.75), (1.0, 0.0)]:
+        found = float(fading(STUDENT, batch | {"progress": torch.tensor(progress)}))
+        assert found == pytest.approx(plain + 0.5 * share)

@@ -188,9 +188,7 @@ def _loss(config: FinetuneConfig, task: Task, labels: np.ndarray, *, distilled: 
     return distillation_loss_for(
         task,
         labels,
-        weight=settings.weight,
-        temperature=settings.temperature,
-        hidden_weight=settings.hidden_weight,
+        **settings.weights,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from subarch.arch.build import HeadInit, HeadName
 from subarch.errors import BudgetError, ConfigError
@@ -29,7 +30,10 @@ class DistillationConfig:
     temperature: float = 2.0
     """Softens both distributions."""
     hidden_weight: float = 1.0
-    """Weight of imitating the teacher's hidden layers, token by token; only where both see the same tokens."""
+    """Weight of imitating the teacher's hidden layers, token by token, as a mean over layers; only where both see the
+    same tokens."""
+    hidden_decay: bool = False
+    """Let that weight fall to nothing in the course of the training."""
     layers: tuple[int, ...] | None = None
     """For each layer of the student, the layer of the teacher (from 1) whose output it imitates; the last alone by
     default. `compress` fills it in: where layers were left out, the one before learns to do their work too."""
@@ -50,6 +54,16 @@ class DistillationConfig:
             raise ConfigError(f"layers is {self.layers}, expected numbers of teacher layers, from 1")
         if self.temperature <= 0:
             raise ConfigError(f"temperature is {self.temperature}, expected a positive number")
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What the distillation loss is made from."""
+        return {
+            "weight": self.weight,
+            "temperature": self.temperature,
+            "hidden_weight": self.hidden_weight,
+            "hidden_decay": self.hidden_decay,
+        }
 
     def require_depth(self, depth: int) -> None:
         """Raise ConfigError where `layers` names one that a teacher of so many has not."""

@@ -134,9 +134,7 @@ def _loss(config: FinetuneConfig, *, distilled: bool) -> Loss:
     if not distilled:
         return span_loss
     settings = config.distillation
-    return span_distillation_loss(
-        weight=settings.weight, temperature=settings.temperature, hidden_weight=settings.hidden_weight
-    )
+    return span_distillation_loss(**settings.weights)
 
 
 def _teacher_outputs(config: FinetuneConfig, windows: Windows, teacher: ModelFolder, data: TaskData) -> SpanTeacher:

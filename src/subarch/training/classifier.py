@@ -236,7 +236,13 @@ def loss_for(task: Task, labels: np.ndarray) -> Loss:
 
 
 def distillation_loss_for(
-    task: Task, labels: np.ndarray, *, weight: float = 1.0, temperature: float = 1.0, hidden_weight: float = 0.0
+    task: Task,
+    labels: np.ndarray,
+    *,
+    weight: float = 1.0,
+    temperature: float = 1.0,
+    hidden_weight: float = 0.0,
+    hidden_decay: bool = False,
 ) -> Loss:
     """The distillation loss that contains the task's own."""
     imitation: Loss = Divergence(temperature=temperature)
@@ -245,7 +251,11 @@ def distillation_loss_for(
     elif task.kind == "regression":
         imitation = OutputDistance(variance=_variance(labels))
     return DistillationLoss(
-        task=loss_for(task, labels), imitation=imitation, weight=weight, hidden_weight=hidden_weight
+        task=loss_for(task, labels),
+        imitation=imitation,
+        weight=weight,
+        hidden_weight=hidden_weight,
+        hidden_decay=hidden_decay,
     )
 
 

@@ -254,6 +254,7 @@ class _Run:
             layers = batch["teacher_hidden"].shape[2]
             batch["student_hidden"] = torch.stack(output.hidden_states[-layers:], dim=2)
         batch |= getattr(output, "loss_inputs", {})
+        batch["progress"] = torch.tensor(self.progress)
         value = loss(output.logits, batch)
         number = require_finite(value, self.state.step)
         self.accelerator.backward(value)

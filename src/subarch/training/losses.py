@@ -92,8 +92,10 @@ class OutputDistance:
 class DistillationLoss:
     """(1 - weight)·task loss + weight·imitation of the teacher's outputs + hidden_weight·distance of the hidden layers.
 
-    The last term is the sum over layers of `hidden_distance`. It needs `batch["teacher_hidden"]` and
-    `batch["student_hidden"]` (batch, length, layers, width), and is left out where they are absent.
+    The last term is the mean over layers of `hidden_distance`. It needs `batch["teacher_hidden"]` and
+    `batch["student_hidden"]` (batch, length, layers, width), and is left out where they are absent. With
+    `hidden_decay` its weight falls with `batch["progress"]` (0 to 1) to nothing: first the student learns to see as its
+    teacher does, then to answer as he does (the two stages of TinyBERT, arXiv 1909.10351, in one run).
     """
 
     task: Loss
@@ -101,6 +103,7 @@ class DistillationLoss:
     """How far the outputs are from `batch["teacher_logits"]`."""
     weight: float
     hidden_weight: float = 0.0
+    hidden_decay: bool = False
 
     def __call__(self, logits_BC: Tensor, batch: Batch) -> Tensor:
         """The weighted sum."""
@@ -110,7 +113,8 @@ class DistillationLoss:
         if self.hidden_weight and "student_hidden" in batch:
             layers = zip(batch["student_hidden"].unbind(2), batch["teacher_hidden"].unbind(2), strict=True)
             distances = [hidden_distance(student, teacher, batch["attention_mask"]) for student, teacher in layers]
-            total = total + self.hidden_weight * torch.stack(distances).sum()
+            share = 1.0 - batch["progress"] if self.hidden_decay else 1.0
+            total = total + self.hidden_weight * share * torch.stack(distances).mean()
         return total
 
 

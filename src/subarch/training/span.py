@@ -67,10 +67,16 @@ class SpanDivergence:
         return divergence(student, teacher, self.temperature)
 
 
-def span_distillation_loss(*, weight: float, temperature: float, hidden_weight: float) -> DistillationLoss:
+def span_distillation_loss(
+    *, weight: float, temperature: float, hidden_weight: float, hidden_decay: bool = False
+) -> DistillationLoss:
     """The distillation loss that contains the task's own."""
     return DistillationLoss(
-        task=span_loss, imitation=SpanDivergence(temperature=temperature), weight=weight, hidden_weight=hidden_weight
+        task=span_loss,
+        imitation=SpanDivergence(temperature=temperature),
+        weight=weight,
+        hidden_weight=hidden_weight,
+        hidden_decay=hidden_decay,
     )
 
 

@@ -159,12 +159,19 @@ def _affordable(
     epsilon = config.epsilon or math.ceil(len(space) / config.candidates)
     if seconds_left(session.deadline) is None:
         return config.steps, epsilon
+    if seconds_left(session.deadline) == 0 and config.start == "random":
+        # On a slow machine what comes before takes it all. Noise that was not trained tells nothing apart.
+        detail = "no time was left for the search, so the smallest student is taken: give a longer --budget"
+        session.tell("phase", name="warning", detail=detail)
+        return 0, config.epsilon or len(space)
     fixed, each = _seconds_of_a_candidate(workshop, space[len(space) // 2])
     total = 0.9 * (seconds_left(session.deadline) or 0.0)
     wanted = math.ceil(len(space) / epsilon)
     steps = int(min(config.steps, max(0.0, (total / wanted - fixed) / each)))
     if steps < min(LEAST_STEPS, config.steps) and config.start == "inherited":
         steps = 0
+        detail = "no time to train candidates: they are judged by the weights that they inherit"
+        session.tell("phase", name="searching", detail=detail)
     if config.epsilon is None:
         affordable = max(LEAST_CANDIDATES, int(total / (fixed + steps * each)))
         epsilon = max(epsilon, len(space) // min(len(space), affordable))

@@ -158,14 +158,9 @@ def _train(
 def _loss(config: SearchConfig, task: Task, view: View, *, distilled: bool) -> Loss:
     settings, labels = config.distillation, view.train.encoded.labels
     assert labels is not None
-    weights = {
-        "weight": settings.weight,
-        "temperature": settings.temperature,
-        "hidden_weight": settings.hidden_weight,
-    }
     if task.kind == "span":
-        return span_distillation_loss(**weights) if distilled else span_loss
-    return distillation_loss_for(task, labels, **weights) if distilled else loss_for(task, labels)
+        return span_distillation_loss(**settings.weights) if distilled else span_loss
+    return distillation_loss_for(task, labels, **settings.weights) if distilled else loss_for(task, labels)
 
 
 def predicted(model: nn.Module, part: Part, examples: Examples, task: Task) -> Predictions:

@@ -48,7 +48,7 @@ class SearchConfig:
     """KL by default: with cross-entropy, the teacher's entropy hides what tells good candidates apart."""
     latency: LatencyName = "measured"
     error_examples: int = 400
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, evaluations=1))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=16, evaluations=1))
 
     def for_extract(self, **surroundings: Any) -> ExtractConfig:
         """The configuration of the stage."""
@@ -70,10 +70,12 @@ class CompressConfig:
     seed: int = 0
     max_length: int = 128
     """Longest input in tokens."""
-    finetune: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=5e-5, epochs=4.0))
+    finetune: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=16, epochs=4.0, freeze_vocabulary=True))
     """How the teacher is fine-tuned, if it is not yet."""
     extract: SearchConfig = field(default_factory=SearchConfig)
-    distil: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, epochs=12.0, evaluations=6))
+    distil: LoopConfig = field(
+        default_factory=lambda: LoopConfig(batch_size=16, epochs=12.0, evaluations=6, freeze_vocabulary=True)
+    )
     """How the student is distilled."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     agora: AgoraConfig | None = None

@@ -120,7 +120,7 @@ class ExtractConfig:
     """Validation examples of a task that ê is the mean over."""
     error_blocks: int = 64
     """Held-out blocks of a corpus that ê is the mean over, at their masked positions."""
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-4, evaluations=1))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(evaluations=1))
 
     def __post_init__(self) -> None:
         given = [name for name in ("data", "corpus") if getattr(self, name) is not None]

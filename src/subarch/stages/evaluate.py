@@ -84,22 +84,27 @@ def _check(config: EvaluateConfig, target: Target) -> None:
         raise ConfigError(f"{config.submission} is a file, expected a folder", "choose another --submission")
 
 
-def predict_task(model: ModelFolder, task: Task, examples: Examples, max_length: int | None = None) -> Predictions:
-    """What a model says of the examples, classes in the order of the task, whatever the model's own is."""
+def predict_task(
+    model: ModelFolder, task: Task, examples: Examples, max_length: int | None = None, engine: Path | None = None
+) -> Predictions:
+    """What a model says of the examples, classes in the order of the task, whatever the model's own is.
+
+    `engine` is the folder of an export of the model that is asked in its place.
+    """
     length = max_length or task.max_length
     if task.kind == "span":
         said = predict_span_task(model, examples, length)
         return replace(said, threshold=float("inf")) if task.name in ALWAYS_ANSWERED else said
-    outputs = answers_of(model, examples, length)
+    outputs = answers_of(model, examples, length, engine)
     if task.kind == "classification" and set(model.labels) == set(task.labels):
         outputs = outputs[:, [model.labels.index(label) for label in task.labels]]
     return Predictions(outputs=outputs)
 
 
-def answers_of(model: ModelFolder, examples: Examples, max_length: int) -> Array:
-    """Outputs of a model folder, (examples, classes or 1), by whatever runtime the folder is for."""
+def answers_of(model: ModelFolder, examples: Examples, max_length: int, engine: Path | None = None) -> Array:
+    """Outputs of a model folder, (examples, classes or 1), by whatever runtime the folder, or `engine`, is for."""
     encoded = model.encode(examples, max_length)
-    runtime = open_runtime(model.path, int(describe_machine()["threads"]))
+    runtime = open_runtime(engine or model.path, int(describe_machine()["threads"]))
     return answer(runtime, encoded.encoded, encoded.pad_token_id)
 
 
@@ -121,4 +126,4 @@ def _source(given: str | Path, target: Target) -> ModelFolder | Predictions:
 def _predicted(source: ModelFolder | Predictions, target: Target, config: EvaluateConfig) -> Predictions:
     if isinstance(source, Predictions):
         return source
-    return predict_task(source, target.task, target.examples, config.max_length)
+    return predict_task(source, target.task, target.examples, config.max_length, config.engine)

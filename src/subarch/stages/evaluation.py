@@ -16,6 +16,8 @@ class EvaluateConfig:
     model: str | None = None
     """Folder (PyTorch or ONNX) or Hub id of a model that answers the task; of a suite the folder of its tasks'
     models."""
+    engine: Path | None = None
+    """Folder of an fp32 export of that model, which answers in its place: `compress` has checked that they agree."""
     predictions: Path | None = None
     """Score this file instead: our Parquet, or a format of SQuAD's or the suites' own."""
     out: Path

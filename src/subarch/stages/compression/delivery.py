@@ -19,6 +19,7 @@ from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
 from subarch.running.machine import describe_machine
+from subarch.stages.compression.engines import choose_engines, discard_engines
 from subarch.stages.compression.planning import CompressionPlan, shortfalls
 from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, evaluate, scores
@@ -71,10 +72,13 @@ def deliver(
     models = {name: ModelFolder.of_any(str(folder)) for name, folder in folders.items()}
     notes = [*plan.lines(data), *shortfalls(stages["extract"].metrics, plan.scored(data), len(data.test))]
     data = replace(data, test=data.test.sample(plan.test_rows, config.seed), notes=(*data.notes, *notes))
+    trained = {name: models[name] for name in ("teacher", "student")}
+    engines = choose_engines(out, trained, data.test, config.max_length, session)
+    what = (out, data.task, plan.test_rows)
     rows = {
-        name: _row_of_model(config, (out, data.task, plan.test_rows), name, model, session)
-        for name, model in models.items()
+        name: _row_of_model(config, what, (name, engines.get(name)), model, session) for name, model in models.items()
     }
+    discard_engines(out)
     baselines = {"majority": majority(data), "tfidf": tfidf(data)}
     for name, baseline in baselines.items():
         rows[name] = _row_of_baseline(data, baseline, config.seed)
@@ -98,12 +102,18 @@ def deliver(
 
 
 def _row_of_model(
-    config: CompressConfig, place: tuple[Path, Task, int | None], name: str, model: ModelFolder, session: Session
+    config: CompressConfig,
+    place: tuple[Path, Task, int | None],
+    named: tuple[str, Path | None],
+    model: ModelFolder,
+    session: Session,
 ) -> dict[str, Any]:
     out, task, examples = place
+    name, engine = named
     session.phase("evaluating", name)
     settings = EvaluateConfig(
         model=str(model.path),
+        engine=engine,
         out=out / "evaluation" / name,
         data=config.data,
         max_length=config.max_length,

@@ -1,6 +1,7 @@
 """A user's own data: one to three files, brought into the three splits of a task.
 
-What is missing is carved out of train, and shares no text with the rest of it or with the other split.
+What is missing is carved out of train. No row of it has the text of a row of the rest or of the other split, or stands
+inside one, as far as `splits.carve` can see to it.
 """
 
 from __future__ import annotations
@@ -220,13 +221,17 @@ def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> 
     size = max(len(train) // 10, len(task.labels), 1)
     for number, split in enumerate(missing):
         keep = {key for name, examples in parts.items() if name != "train" for key in examples.text_keys()}
-        parts["train"], parts[split] = carve(parts["train"], size, kind=task.kind, seed=seed + number, keep=keep)
+        told: list[str] = []
+        parts["train"], parts[split] = carve(
+            parts["train"], size, kind=task.kind, seed=seed + number, keep=keep, notes=told
+        )
         if len(parts[split]) == 0:
             raise DataError(
                 f"{path} has too few different texts to carve {split} out of it, expected at least {needed}",
                 f"give {split} as a file of its own",
             )
         notes.append(f"{split} is {len(parts[split])} rows carved out of {path.name}")
+        notes += [f"{split}: {line}" for line in told]
     for split in ("validation", "test"):
         shared = len(set(parts["train"].text_keys()) & set(parts[split].text_keys()))
         if shared:

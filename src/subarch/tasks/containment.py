@@ -6,13 +6,16 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from subarch.tasks.base import Array
 
 RUN = 4
-"""Words of the shortest text that is looked for: a shorter one, such as "the movie", stands in everything."""
+"""Words of the shortest text that relates others: a shorter one, such as "the movie", stands in everything."""
+MOST_SHORT = 64
+"""Places of a shorter text above which it is a common phrase."""
 MOST_WORDS = 20_000_000
 """Words of different texts above which nothing is looked for: they take 1.5 GB and half a minute."""
 MOST_PLACES = 10_000_000
@@ -21,6 +24,7 @@ CHUNK = 1_000_000
 """Places that are compared at once."""
 
 _WORD = re.compile(r"\w+")
+_NONE: Array = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,9 @@ class Containment:
     """Different texts by number, and which of them stand inside which."""
 
     texts: list[Array]
-    """For each column (N,) the number of each row's text, equal for equal words; -1 below `RUN` words."""
+    """For each column (N,) each row's text: a number, equal for equal words; from -1 downwards below `RUN` words."""
     count: int
-    """Different texts."""
+    """Different texts of `RUN` words or more."""
     inner: Array
     """(E,) numbers of texts that stand inside another one."""
     outer: Array
@@ -39,6 +43,8 @@ class Containment:
     """Places that were compared: the work."""
     complete: bool
     """Whether every text was looked for."""
+    short: tuple[Array, Array] = (_NONE, _NONE)
+    """Shorter texts, from 0 where `texts` has -1, and the texts they stand inside, each pair once; no common ones."""
 
 
 def words(text: str) -> list[str]:
@@ -47,16 +53,21 @@ def words(text: str) -> list[str]:
 
 
 def find_contained(
-    columns: Sequence[Iterable[str]], *, most_words: int = MOST_WORDS, most_places: int = MOST_PLACES
+    columns: Sequence[Iterable[str]],
+    *,
+    short: bool = False,
+    most_words: int = MOST_WORDS,
+    most_places: int = MOST_PLACES,
 ) -> Containment:
     """Find every text of `RUN` words or more that stands inside a longer one.
 
     Args:
         columns: Texts; one may stand inside another of any column.
+        short: Look for shorter texts too.
         most_words: Limit of the words of all different texts, above which nothing is found.
         most_places: Limit of the places to compare; beyond it the texts that have the most are not looked for.
     """
-    numbers, vocabulary = _Numbers(), _Numbers()
+    numbers, shorts, vocabulary = _Numbers(), _Numbers(), _Numbers()
     corpus, lengths = array("i"), array("q")
     texts, total = [], 0
     for column in columns:
@@ -64,7 +75,7 @@ def find_contained(
         for text in column:
             found = words(text)
             if len(found) < RUN:
-                row_texts.append(-1)
+                row_texts.append(~shorts[" ".join(found)])
                 continue
             known = len(numbers)
             row_texts.append(numbers[" ".join(found)])
@@ -77,11 +88,10 @@ def find_contained(
         texts.append(np.array(row_texts, dtype=np.int64))
     if not 0 < total <= most_words:
         return Containment(texts, len(numbers), _NONE, _NONE, 0, not total)
-    pairs, places, complete = _search(np.array(corpus), np.array(lengths), most_places)
-    return Containment(texts, len(numbers), pairs[0], pairs[1], places, complete)
-
-
-_NONE: Array = np.zeros(0, dtype=np.int64)
+    flat, sizes = np.array(corpus), np.array(lengths)
+    pairs, places, complete = _search(flat, sizes, most_places)
+    few = _short_places(flat, sizes, shorts, vocabulary) if short else (_NONE, _NONE)
+    return Containment(texts, len(numbers), pairs[0], pairs[1], places, complete, few)
 
 
 class _Numbers(dict[str, int]):
@@ -159,3 +169,42 @@ def _same(corpus: Array, left: Array, right: Array, lengths: Array) -> Array:
         done.append(alive[over])
         alive = alive[~over]
     return np.concatenate(done) if done else _NONE
+
+
+def _short_places(corpus: Array, lengths: Array, shorts: _Numbers, vocabulary: _Numbers) -> tuple[Array, Array]:
+    """Numbers of short texts and of the texts of the corpus that hold them; those with too many places are left out."""
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    inner, outer = [_NONE], [_NONE]
+    for length in range(1, RUN):
+        if len(vocabulary) ** length >= 2**63:  # Three of more than two million different words have no code.
+            break
+        known: dict[int, int] = {}
+        for text, number in shorts.items():
+            found = text.split()
+            if len(found) == length and all(word in vocabulary for word in found):
+                known[_code([vocabulary[word] for word in found], len(vocabulary))] = number
+        if not known:
+            continue
+        codes = np.array(sorted(known), dtype=np.int64)
+        names = np.array([known[code] for code in codes.tolist()], dtype=np.int64)
+        heads = np.zeros(len(vocabulary), dtype=bool)
+        heads[codes // len(vocabulary) ** (length - 1)] = True
+        place = np.flatnonzero(heads[corpus[: len(corpus) - length + 1]])
+        place = place[owner[place] == owner[place + length - 1]]
+        here = _code([corpus[place + offset].astype(np.int64) for offset in range(length)], len(vocabulary))
+        at = np.minimum(np.searchsorted(codes, here), len(codes) - 1)
+        hit = codes[at] == here
+        at, place = at[hit], place[hit]
+        few = np.bincount(at, minlength=len(codes))[at] <= MOST_SHORT
+        pairs = np.unique(np.stack([names[at[few]], owner[place[few]]]), axis=1)
+        inner.append(pairs[0])
+        outer.append(pairs[1])
+    return np.concatenate(inner), np.concatenate(outer)
+
+
+def _code(found: Sequence[Any], base: int) -> Any:
+    """One number for a few words out of `base`."""
+    code = found[0]
+    for word in found[1:]:
+        code = code * base + word
+    return code

@@ -15,7 +15,7 @@ from subarch.tasks.containment import Containment, find_contained
 
 @dataclass(frozen=True)
 class Families:
-    """Rows by family, numbered from 0 in the order of their first rows."""
+    """Rows by family."""
 
     family: Array
     """(N,) int64."""
@@ -38,18 +38,28 @@ class Relations:
         self._kept = np.array([key in keep for key in numbers], dtype=bool)
         self._single = examples.pairs is None
         members = range(1 if self._single else 2)
-        self.found = find_contained([[key[member] for key in numbers] for member in members])
+        self._found = find_contained([[key[member] for key in numbers] for member in members], short=self._single)
+        self._degrees = _degrees(self._found)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all texts were looked for."""
+        return self._found.complete
 
     @property
     def any(self) -> bool:
         """Whether two different rows are related."""
-        return bool(len(self.found.inner)) or self.found.count < sum(
-            int((text >= 0).sum()) for text in self.found.texts
-        )
+        return bool((self._degrees > 1).any() or len(self._found.short[0]))
 
     def copies(self) -> Families:
         """Families of equal texts alone."""
         return Families(self._key, ~self._kept[self._key], 0)
+
+    def limits(self, size: int) -> list[float]:
+        """Values of `most` for `families` that make a difference: none, then powers of two from `size` down to 2."""
+        highest = int(self._degrees.max(initial=0))
+        powers = [1 << power for power in range(size.bit_length(), 0, -1)]
+        return [np.inf, *(most for most in powers if most <= size and most < highest)]
 
     def families(self, most: float) -> Families:
         """Families of related rows; a text that relates more than `most` different rows at once relates none of them.
@@ -57,8 +67,8 @@ class Relations:
         A text that stands inside more than `most` others keeps its rows in the rest: there it does no harm, and
         elsewhere it would have been seen.
         """
-        found, keys = self.found, len(self._kept)
-        common = self._degrees(found) > most
+        found, keys = self._found, len(self._kept)
+        common = self._degrees > most
         joins = ~common[found.inner]
         edges = [np.stack([found.inner[joins], found.outer[joins]]) + keys]
         pinned = self._kept.copy()
@@ -74,22 +84,38 @@ class Relations:
         ends = np.concatenate(edges, axis=1)
         graph = coo_matrix((np.ones(ends.shape[1], dtype=bool), (ends[0], ends[1])), shape=[keys + found.count] * 2)
         _, component = connected_components(graph, directed=False)
+        if self._single:
+            self._attach(component)
         component = component[:keys]
         stuck = np.zeros(int(component.max(initial=0)) + 1, dtype=bool)
         stuck[component[pinned]] = True
         shared = np.bincount(component)[component] > 1
-        # Components are numbered by their first node, and keys come first.
         return Families(
             component[self._key].astype(np.int64), ~stuck[component][self._key], int(shared[self._key].sum())
         )
 
-    @staticmethod
-    def _degrees(found: Containment) -> Array:
-        """(count,) different rows that have the text, or one that holds it and stands in no other."""
-        having = sum(np.bincount(text[text >= 0], minlength=found.count) for text in found.texts)
-        degree = np.asarray(having).copy()
-        whole = np.ones(found.count, dtype=bool)
-        whole[found.inner] = False
-        largest = whole[found.outer]
-        np.add.at(degree, found.inner[largest], np.asarray(having)[found.outer[largest]])
-        return degree
+    def _attach(self, component: Array) -> None:
+        """Give rows of a short text the component of the texts that it stands inside, where that is one."""
+        inner, outer = self._found.short
+        around = component[outer + len(self._kept)]
+        lowest, highest = (np.full(int(inner.max(initial=-1)) + 1, start) for start in (len(component), -1))
+        np.minimum.at(lowest, inner, around)
+        np.maximum.at(highest, inner, around)
+        (rows,) = np.nonzero(self._found.texts[0] < 0)
+        short = ~self._found.texts[0][rows]
+        rows, short = rows[short < len(lowest)], short[short < len(lowest)]
+        one = lowest[short] == highest[short]
+        component[rows[one]] = lowest[short[one]]
+
+
+def _degrees(found: Containment) -> Array:
+    """(count,) different rows that have the text, or one that holds it and stands in no other."""
+    having = np.zeros(found.count, dtype=np.int64)
+    for text in found.texts:
+        having += np.bincount(text[text >= 0], minlength=found.count)
+    whole = np.ones(found.count, dtype=bool)
+    whole[found.inner] = False
+    largest = whole[found.outer]
+    degrees = having.copy()
+    np.add.at(degrees, found.inner[largest], having[found.outer[largest]])
+    return degrees

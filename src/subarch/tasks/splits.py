@@ -16,6 +16,7 @@ from subarch.tasks.families import Families, Relations
 BINS = 10
 """Quantile bins by which the scores of a regression are stratified."""
 
+COPIES = "too many rows are related: only copies were kept on one side of the split"
 UNSEEN = "too much text to look up: not every text that stands inside another was kept with it"
 
 
@@ -38,7 +39,7 @@ def carve(
     Rows stay together where their texts are equal, where the whole text of one stands inside the other's, and where
     pairs share a text, directly or through other rows. Texts below `containment.RUN` words count only as equal rows.
     A family that does not fit stays in the rest. Where too few fit, texts that relate very many rows relate none of
-    them, fewer and fewer, until enough fit.
+    them, fewer and fewer, until nine tenths of the size fit, or as many as can; below half of it only copies count.
 
     Args:
         examples: With labels.
@@ -62,33 +63,33 @@ def _chosen(relations: Relations, strata: Array, quotas: Array, seed: int) -> tu
     """(N,) whether a row is in the part, and what is to be told of it."""
     copies = relations.copies()
     loosest = draw(copies, strata, quotas, seed)
-    told = [] if relations.found.complete else [UNSEEN]
+    told = [] if relations.complete else [UNSEEN]
     if not relations.any:
         return loosest, told
-    limits = [np.inf, *(limit for power in range(30, 0, -1) if (limit := 1 << power) <= quotas.sum())]
-    for most in limits:
+    best, line = loosest, COPIES
+    most_rows = int(loosest.sum() - 1) // 2
+    for most in relations.limits(int(quotas.sum())):
         families = relations.families(most)
         chosen = draw(families, strata, quotas, seed)
-        if _enough(chosen, loosest, strata) and _open(families, quotas) >= _open(copies, quotas) / 2:
-            break
-    else:
-        return loosest, [*told, "too many rows are related: only copies were kept on one side of the split"]
-    if families.joined:
-        told.append(f"{families.joined:,} rows stand inside others or share a text: they stay on one side of the split")
-    if most < np.inf:
-        told[-1:] = [f"{told[-1]}, but for texts that relate more than {most:,} rows"] if families.joined else []
-    return chosen, told
+        rows = int(chosen.sum())
+        # A part out of a few odd families would not be like the rest, nor one that lacks a label.
+        alike = 2 * _open(families, quotas) >= _open(copies, quotas) and set(strata[chosen]) >= set(strata[loosest])
+        if alike and rows > most_rows:
+            best, most_rows, line = chosen, rows, _line(families, most)
+            if 10 * rows >= 9 * loosest.sum():
+                break
+    return best, [*told, line] if line else told
 
 
-def _enough(chosen: Array, loosest: Array, strata: Array) -> bool:
-    """Whether the part has nine tenths of the rows that it could have, half of each stratum's, and no stratum less."""
-    got, could = np.bincount(strata[chosen]), np.bincount(strata[loosest])
-    got = np.pad(got, (0, max(len(could) - len(got), 0)))[: len(could)]
-    return bool(10 * chosen.sum() >= 9 * loosest.sum() and (2 * got >= could).all())
+def _line(families: Families, most: float) -> str:
+    if not families.joined:
+        return ""
+    line = f"{families.joined:,} rows stand inside others or share a text: they stay on one side of the split"
+    return line if most == np.inf else f"{line}, but for texts that relate more than {most:,} rows"
 
 
 def _open(families: Families, quotas: Array) -> int:
-    """Rows in families that could be drawn: a part out of a few odd ones would not be like the rest."""
+    """Rows in families that could be drawn."""
     sizes = np.bincount(families.family)
     return int((families.movable & (sizes[families.family] <= quotas.sum())).sum())
 

@@ -99,7 +99,7 @@ def test_phrases_of_a_sentence_stay_on_one_side():
     assert 63 <= len(part) <= 70
     assert abs(part.labels.mean() - whole.labels.mean()) < 0.05
     assert not {text.split("w")[0] for text in part.texts} & {text.split("w")[0] for text in rest.texts}
-    assert notes == ["700 rows stand inside others or share a text: they stay on one side of the split"]
+    assert notes == ["700 rows contain one another or share a text: such rows stay on one side of the split"]
 
 
 def test_families_are_drawn_by_the_seed():

@@ -32,7 +32,6 @@ class Relations:
         rows = examples.text_keys()
         numbers: dict[tuple[str, str], int] = {}
         self._key = np.array([numbers.setdefault(key, len(numbers)) for key in rows], dtype=np.int64)
-        self._own = len(numbers)
         for key in sorted(keep):
             numbers.setdefault(key, len(numbers))
         self._kept = np.array([key in keep for key in numbers], dtype=bool)

@@ -84,7 +84,7 @@ def _chosen(relations: Relations, strata: Array, quotas: Array, seed: int) -> tu
 def _line(families: Families, most: float) -> str:
     if not families.joined:
         return ""
-    line = f"{families.joined:,} rows stand inside others or share a text: they stay on one side of the split"
+    line = f"{families.joined:,} rows contain one another or share a text: such rows stay on one side of the split"
     return line if most == np.inf else f"{line}, but for texts that relate more than {most:,} rows"
 
 

@@ -94,6 +94,16 @@ def find_contained(
     return Containment(texts, len(numbers), pairs[0], pairs[1], places, complete, few)
 
 
+def rows_inside(texts: Sequence[str], others: Sequence[str]) -> int:
+    """How many of the texts, of `RUN` words or more, stand inside a longer one of the others."""
+    found = find_contained([texts, others])
+    mine, theirs = found.texts
+    known, inside = np.zeros(found.count, dtype=bool), np.zeros(found.count, dtype=bool)
+    known[theirs[theirs >= 0]] = True
+    inside[found.inner[known[found.outer]]] = True
+    return int(inside[mine[mine >= 0]].sum())
+
+
 class _Numbers(dict[str, int]):
     """Numbers from 0 in the order of first use."""
 

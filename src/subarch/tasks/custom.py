@@ -17,6 +17,7 @@ import numpy as np
 from subarch.errors import DataError
 from subarch.tasks.base import Array, Examples, Kind, Task, TaskData
 from subarch.tasks.columns import ColumnNames, Columns, as_number, find_columns, guess_kind
+from subarch.tasks.containment import rows_inside
 from subarch.tasks.splits import carve
 from subarch.tasks.tables import Table, read_table
 
@@ -233,6 +234,9 @@ def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> 
         notes.append(f"{split} is {len(parts[split])} rows carved out of {path.name}")
         notes += [f"{split}: {line}" for line in told]
     for split in ("validation", "test"):
+        inside = 0 if split in missing or task.text_pair else rows_inside(parts[split].texts, parts["train"].texts)
+        if inside:
+            notes.append(f"{inside} texts of {split} stand inside longer ones of train: its score may be too good")
         shared = len(set(parts["train"].text_keys()) & set(parts[split].text_keys()))
         if shared:
             notes.append(f"{shared} texts stand both in train and in {split}: its score may be too good")

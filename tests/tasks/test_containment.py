@@ -62,6 +62,7 @@ def test_short_texts_are_found_where_they_are_asked_for_and_not_common():
     assert found.texts[0][:7].tolist() == [-1, -2, -3, -4, -5, 0, 1]
     assert set(zip(*(part.tolist() for part in found.short), strict=True)) == {(0, 0), (0, 1), (2, 1), (4, 1)}
     assert len(find_contained([texts]).short[0]) == 0
+    assert len(find_contained([["a b c d", "e f g h", "d e"]], short=True).short[0]) == 0
 
 
 def test_small_chunks_find_the_same(monkeypatch):
@@ -83,6 +84,13 @@ def test_work_grows_with_the_texts_and_not_with_their_pairs(count):
     found = find_contained([sentences(count)])
     assert len(found.inner) == count
     assert found.places < 10 * count
+
+
+def test_the_rarest_run_of_a_text_says_where_to_look():
+    texts = [f"this is the story of x{number} and y{number} today" for number in range(100)]
+    found = find_contained([[*texts, *(text.removesuffix(" today") for text in texts)]])
+    assert len(found.inner) == 100
+    assert found.places == 200
 
 
 def test_a_limit_of_places_leaves_the_commonest_texts_out():

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from subarch.tasks.base import Examples
 from subarch.tasks.containment import RUN, words
+from subarch.tasks.families import Relations
 from subarch.tasks.splits import balanced, carve, carve_groups, validation_size, without
 
 
@@ -162,9 +163,38 @@ def test_a_text_that_every_pair_has_relates_none():
         ["This text is about sports."] * 50 + ["This text is about money."] * 50,
         np.arange(100) % 2,
     )
-    rest, part = carve(whole, 20, kind="classification", seed=0)
+    premises = [f"premise number {number} is like this" for number in range(10)]
+    whole = whole.joined(Examples(premises, ["An odd hypothesis about this."] * 10, np.arange(10) % 2))
+    notes = []
+    rest, part = carve(whole, 20, kind="classification", seed=0, notes=notes)
     assert np.bincount(part.labels).tolist() == [10, 10]
-    assert len(rest) == 80
+    assert not set(rest.texts) & set(part.texts)
+    assert len(notes) == 1 and notes[0].startswith("20 rows contain one another or share a text: such rows stay on")
+    assert "; texts that relate more than 16 rows were not kept together" in notes[0]
+
+
+def test_a_part_does_not_come_out_of_the_few_rows_that_nothing_relates():
+    hypotheses = ["This text is about sports."] * 75 + [f"This text is about topic {number}." for number in range(25)]
+    whole = Examples([f"premise number {number} is like this" for number in range(100)], hypotheses, np.arange(100) % 2)
+    _, part = carve(whole, 20, kind="classification", seed=0)
+    assert 10 <= part.pairs.count("This text is about sports.") < 20
+
+
+def test_a_part_that_families_do_not_fill_parts_the_largest():
+    passages = [f"passage {number // 15} says a number of things" for number in range(60)]
+    whole = Examples([f"What does question {number} ask?" for number in range(60)], passages, np.arange(60) % 2)
+    notes = []
+    _, part = carve(whole, 20, kind="classification", seed=0, notes=notes)
+    assert len(part) == 20
+    assert notes == ["texts that relate more than 8 rows were not kept together, since too few rows would be left"]
+
+
+def test_a_short_phrase_of_two_sentences_goes_with_neither():
+    sentences = ["a film of quiet power tonight", "a play of quiet power tomorrow", "all about great beauty here"]
+    whole = Examples([*sentences, "quiet power", "great beauty"], None, np.arange(5) % 2)
+    family = Relations(whole, ()).families(np.inf).family
+    assert len(set(family[:4])) == 4
+    assert family[4] == family[2]
 
 
 def test_what_is_related_to_a_kept_text_stays_in_the_rest():

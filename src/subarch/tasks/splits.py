@@ -82,10 +82,16 @@ def _chosen(relations: Relations, strata: Array, quotas: Array, seed: int) -> tu
 
 
 def _line(families: Families, most: float) -> str:
-    if not families.joined:
-        return ""
-    line = f"{families.joined:,} rows contain one another or share a text: such rows stay on one side of the split"
-    return line if most == np.inf else f"{line}, but for texts that relate more than {most:,} rows"
+    told = []
+    if families.joined:
+        told.append(
+            f"{families.joined:,} rows contain one another or share a text: such rows stay on one side of the split"
+        )
+    if most < np.inf:
+        told.append(
+            f"texts that relate more than {most:,} rows were not kept together, since too few rows would be left"
+        )
+    return "; ".join(told)
 
 
 def _open(families: Families, quotas: Array) -> int:

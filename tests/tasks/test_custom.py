@@ -63,6 +63,30 @@ def test_three_files_are_taken_as_they_are_and_what_they_share_is_noted(tmp_path
     assert data.notes == ("1 texts stand both in train and in validation: its score may be too good",)
 
 
+def sentence(number):
+    return f"this is sentence {number} of the whole file"
+
+
+def test_phrases_stay_with_their_sentences_in_both_parts(tmp_path):
+    rows = [f"{text},{'ab'[n % 2]}" for n in range(60) for text in (sentence(n), f"sentence {n} of the")]
+    data = load_files(csv(tmp_path, rows=rows))
+    numbers = [
+        {text.split("sentence ")[1].split()[0] for text in split.texts} for split in (data.validation, data.test)
+    ]
+    assert sizes(data) == [96, 12, 12]
+    assert not numbers[0] & numbers[1]
+    assert not (numbers[0] | numbers[1]) & {text.split("sentence ")[1].split()[0] for text in data.train.texts}
+    told = "rows contain one another or share a text: such rows stay on one side of the split"
+    assert f"test: 120 {told}" in data.notes and f"validation: 108 {told}" in data.notes
+
+
+def test_phrases_of_train_in_a_given_file_are_noted(tmp_path):
+    train = csv(tmp_path, rows=[f"{sentence(n)},{'ab'[n % 2]}" for n in range(40)])
+    rows = [*(f"sentence {n} of the,{'ab'[n % 2]}" for n in range(3)), "sentence,a", "a sentence of its own,b"]
+    data = load_files(train, csv(tmp_path, "v.csv", rows), csv(tmp_path, "t.csv", [f"{sentence(1)} and more,a"]))
+    assert data.notes[-1] == "3 texts of validation stand inside longer ones of train: its score may be too good"
+
+
 def test_copies_never_straddle_also_with_a_given_file(tmp_path):
     rows = [f"text {i % 40},{'ab'[i % 2]}" for i in range(120)]
     valid = csv(tmp_path, "valid.csv", [f"text {i},{'ab'[i % 2]}" for i in range(10)])

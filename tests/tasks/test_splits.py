@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subarch.tasks.base import Examples
+from subarch.tasks.containment import RUN, words
+from subarch.tasks.families import Relations
 from subarch.tasks.splits import balanced, carve, carve_groups, validation_size, without
 
 
@@ -68,6 +70,182 @@ def test_carve_stratifies_scores_by_quantile():
     edges = np.quantile(scores, [0.1, 0.5, 0.9])
     assert np.allclose((part.labels[:, None] <= edges).mean(0), [0.1, 0.5, 0.9], atol=0.011)
     assert len(rest) == 900
+
+
+def phrases(count, seed=0):
+    """Sentences of ten words of their own, each with six of its phrases, which have labels of their own."""
+    rng = np.random.default_rng(seed)
+    texts, labels = [], []
+    for sentence in range(count):
+        found = [f"s{sentence}w{word}" for word in range(10)]
+        for start, length in [(0, 10), (0, 7), (1, 5), (2, 4), (6, 4), (5, 5), (8, 2)]:
+            texts.append(" ".join(found[start : start + length]))
+            labels.append(int(rng.integers(0, 2)))
+    return Examples(texts, None, np.array(labels))
+
+
+def stand_inside(inner, outer):
+    """Texts of `RUN` words or more that stand whole inside a text of the others."""
+    padded = [f" {' '.join(words(text))} " for text in outer]
+    long = [f" {' '.join(words(text))} " for text in inner if len(words(text)) >= RUN]
+    return [text for text in long if any(text in other for other in padded)]
+
+
+def test_phrases_of_a_sentence_stay_on_one_side():
+    whole = phrases(100)
+    notes = []
+    rest, part = carve(whole, 70, kind="classification", seed=0, notes=notes)
+    assert not stand_inside(part.texts, rest.texts)
+    assert not stand_inside(rest.texts, part.texts)
+    assert 63 <= len(part) <= 70
+    assert abs(part.labels.mean() - whole.labels.mean()) < 0.05
+    assert not {text.split("w")[0] for text in part.texts} & {text.split("w")[0] for text in rest.texts}
+    assert notes == ["700 rows contain one another or share a text: such rows stay on one side of the split"]
+
+
+def test_families_are_drawn_by_the_seed():
+    first, again, other = (carve(phrases(50), 35, kind="classification", seed=seed)[1].texts for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_short_phrase_joins_nothing():
+    texts = [*(f"the movie number {number} is one of many" for number in range(90)), *["the movie", "of many"] * 5]
+    whole = Examples(texts, None, np.arange(100) % 2)
+    notes = []
+    _, part = carve(whole, 20, kind="classification", seed=0, notes=notes)
+    assert len(part) == 20
+    assert not notes
+
+
+def test_a_phrase_of_too_many_texts_joins_none_of_them_and_stays_in_the_rest():
+    texts = [f"it is one of the best films of {year}" for year in range(1900, 1990)]
+    whole = Examples([*texts, "one of the best films", "One of the best films of"], None, np.arange(92) % 2)
+    for seed in range(10):
+        notes = []
+        rest, part = carve(whole, 20, kind="classification", seed=seed, notes=notes)
+        assert len(part) == 20
+        assert {"one of the best films", "One of the best films of"} <= set(rest.texts)
+        assert len(notes) <= 1
+
+
+def test_a_family_larger_than_the_part_stays_in_the_rest():
+    sentence = " ".join(f"w{number}" for number in range(40))
+    inside = [" ".join(sentence.split()[start : start + 5]) for start in range(36)]
+    whole = Examples([sentence, *inside, *(f"other text {n}" for n in range(100))], None, np.arange(137) % 2)
+    rest, part = carve(whole, 20, kind="classification", seed=0)
+    assert {sentence, *inside} <= set(rest.texts)
+    assert len(part) == 20
+
+
+def test_a_label_that_only_large_families_have_is_in_both_sides():
+    texts = [f"rare thing {family} of some kind" for family in range(4)] * 3 + [f"text {n}" for n in range(300)]
+    whole = Examples(texts, None, np.array([1] * 12 + [0] * 300))
+    rest, part = carve(whole, 30, kind="classification", seed=0)
+    assert 1 in part.labels and 1 in rest.labels
+    assert len(part) <= 30
+
+
+def test_pairs_that_share_a_text_stay_on_one_side():
+    passages = [f"passage {number} says a number of things" for number in range(40)]
+    whole = Examples(
+        [f"What is it that question {number} asks?" for number in range(200)],
+        [passages[number % 40] for number in range(200)],
+        np.arange(200) % 2,
+    )
+    rest, part = carve(whole, 40, kind="classification", seed=0)
+    assert len(part) == 40
+    assert not set(rest.pairs) & set(part.pairs)
+
+
+def test_a_text_that_every_pair_has_relates_none():
+    whole = Examples(
+        [f"premise number {number} is like this" for number in range(100)],
+        ["This text is about sports."] * 50 + ["This text is about money."] * 50,
+        np.arange(100) % 2,
+    )
+    premises = [f"premise number {number} is like this" for number in range(10)]
+    whole = whole.joined(Examples(premises, ["An odd hypothesis about this."] * 10, np.arange(10) % 2))
+    notes = []
+    rest, part = carve(whole, 20, kind="classification", seed=0, notes=notes)
+    assert np.bincount(part.labels).tolist() == [10, 10]
+    assert not set(rest.texts) & set(part.texts)
+    assert len(notes) == 1 and notes[0].startswith("20 rows contain one another or share a text: such rows stay on")
+    assert "; texts that relate more than 16 rows were not kept together" in notes[0]
+
+
+def test_a_part_does_not_come_out_of_the_few_rows_that_nothing_relates():
+    hypotheses = ["This text is about sports."] * 75 + [f"This text is about topic {number}." for number in range(25)]
+    whole = Examples([f"premise number {number} is like this" for number in range(100)], hypotheses, np.arange(100) % 2)
+    _, part = carve(whole, 20, kind="classification", seed=0)
+    assert 10 <= part.pairs.count("This text is about sports.") < 20
+
+
+def test_a_part_that_families_do_not_fill_parts_the_largest():
+    passages = [f"passage {number // 15} says a number of things" for number in range(60)]
+    whole = Examples([f"What does question {number} ask?" for number in range(60)], passages, np.arange(60) % 2)
+    notes = []
+    _, part = carve(whole, 20, kind="classification", seed=0, notes=notes)
+    assert len(part) == 20
+    assert notes == ["texts that relate more than 8 rows were not kept together, since too few rows would be left"]
+
+
+def test_a_short_phrase_of_two_sentences_goes_with_neither():
+    sentences = ["a film of quiet power tonight", "a play of quiet power tomorrow", "all about great beauty here"]
+    whole = Examples([*sentences, "quiet power", "great beauty"], None, np.arange(5) % 2)
+    family = Relations(whole, ()).families(np.inf).family
+    assert len(set(family[:4])) == 4
+    assert family[4] == family[2]
+
+
+def test_what_is_related_to_a_kept_text_stays_in_the_rest():
+    whole = phrases(30)
+    keep = {key for number in range(10) for key in whole.take(np.array([7 * number + 1])).text_keys()}
+    _, part = carve(whole, 20, kind="classification", seed=0, keep=keep)
+    assert len(part) == 14
+    assert not {text.split("w")[0] for text in part.texts} & {f"s{number}" for number in range(10)}
+    other = {("before s20w0 s20w1 s20w2 s20w3 s20w4 s20w5 s20w6 s20w7 s20w8 s20w9 after", "")}
+    for seed in range(20):
+        _, part = carve(whole, 20, kind="classification", seed=seed, keep=other)
+        assert not any(text.startswith("s20w") for text in part.texts)
+
+
+def test_where_everything_is_related_only_copies_stay_together():
+    texts = [" ".join(f"w{word}" for word in range(number, number + 12)) for number in range(60)]
+    longer = [" ".join(f"w{word}" for word in range(number, number + 18)) for number in range(60)]
+    whole = Examples(texts + longer, None, np.arange(120) % 2)
+    notes = []
+    rest, part = carve(whole, 12, kind="classification", seed=0, notes=notes)
+    assert len(part) >= 11
+    assert len(rest) + len(part) == 120
+    assert notes
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=9), min_size=12, max_size=60),
+    st.integers(1, 12),
+    st.integers(0, 3),
+    st.integers(2, 4),
+)
+def test_a_carved_part_keeps_its_promises(texts, size, seed, classes):
+    labels = np.array([sum(text) % classes for text in texts])
+    whole = Examples([" ".join(f"w{word}" for word in text) for text in texts], None, labels)
+    notes = []
+    rest, part = carve(whole, size, kind="classification", seed=seed, notes=notes)
+    assert sorted(rest.texts + part.texts) == sorted(whole.texts)
+    assert len(part) <= size
+    assert set(rest.labels) == set(labels)
+    assert not set(rest.text_keys()) & set(part.text_keys())
+    if not any("only copies" in note for note in notes):
+        assert not stand_inside(part.texts, rest.texts)
+
+
+def test_blocks_inside_other_blocks_stay_together():
+    passages = [f"passage {number} tells a story of some length" for number in range(20)]
+    texts = [*passages, *(f"Before: {passage}. And after" for passage in passages)]
+    rest, part = carve_groups(Examples(texts), 10, seed=0)
+    assert len(part) == 10
+    assert not stand_inside(part.texts, rest.texts) and not stand_inside(rest.texts, part.texts)
 
 
 def test_without_removes_every_copy():

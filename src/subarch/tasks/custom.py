@@ -1,6 +1,7 @@
 """A user's own data: one to three files, brought into the three splits of a task.
 
-What is missing is carved out of train, and shares no text with the rest of it or with the other split.
+What is missing is carved out of train. No row of it has the text of a row of the rest or of the other split, or stands
+inside one, as far as `splits.carve` can see to it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from subarch.errors import DataError
 from subarch.tasks.base import Array, Examples, Kind, Task, TaskData
 from subarch.tasks.columns import ColumnNames, Columns, as_number, find_columns, guess_kind
+from subarch.tasks.containment import rows_inside
 from subarch.tasks.splits import carve
 from subarch.tasks.tables import Table, read_table
 
@@ -220,14 +222,21 @@ def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> 
     size = max(len(train) // 10, len(task.labels), 1)
     for number, split in enumerate(missing):
         keep = {key for name, examples in parts.items() if name != "train" for key in examples.text_keys()}
-        parts["train"], parts[split] = carve(parts["train"], size, kind=task.kind, seed=seed + number, keep=keep)
+        told: list[str] = []
+        parts["train"], parts[split] = carve(
+            parts["train"], size, kind=task.kind, seed=seed + number, keep=keep, notes=told
+        )
         if len(parts[split]) == 0:
             raise DataError(
                 f"{path} has too few different texts to carve {split} out of it, expected at least {needed}",
                 f"give {split} as a file of its own",
             )
         notes.append(f"{split} is {len(parts[split])} rows carved out of {path.name}")
+        notes += [f"{split}: {line}" for line in told]
     for split in ("validation", "test"):
+        inside = 0 if split in missing or task.text_pair else rows_inside(parts[split].texts, parts["train"].texts)
+        if inside:
+            notes.append(f"{inside} texts of {split} stand inside longer ones of train: its score may be too good")
         shared = len(set(parts["train"].text_keys()) & set(parts[split].text_keys()))
         if shared:
             notes.append(f"{shared} texts stand both in train and in {split}: its score may be too good")

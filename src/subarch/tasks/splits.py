@@ -1,4 +1,4 @@
-"""Carving a part out of the examples: stratified by label, and never the same text on both sides."""
+"""Carving a part out of the examples: stratified by label, and no text of it stands in the rest, alone or in others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from subarch.tasks.base import Array, Examples, Kind
+from subarch.tasks.containment import find_contained
+from subarch.tasks.drawing import draw
+from subarch.tasks.families import Families, Relations
 
 BINS = 10
 """Quantile bins by which the scores of a regression are stratified."""
+
+COPIES = "too many rows are related: only copies were kept on one side of the split"
+UNSEEN = "too much text to look up: not every text that stands inside another was kept with it"
 
 
 def validation_size(rows: int) -> int:
@@ -20,44 +26,86 @@ def validation_size(rows: int) -> int:
 
 
 def carve(
-    examples: Examples, size: int, *, kind: Kind, seed: int, keep: Collection[tuple[str, str]] = ()
+    examples: Examples,
+    size: int,
+    *,
+    kind: Kind,
+    seed: int,
+    keep: Collection[tuple[str, str]] = (),
+    notes: list[str] | None = None,
 ) -> tuple[Examples, Examples]:
     """Split into (rest, part) of about `size` rows; every label keeps its share, and a text in the rest.
 
+    Rows stay together where their texts are equal, where the whole text of one stands inside the other's, and where
+    pairs share a text, directly or through other rows. Texts below `containment.RUN` words count only as equal rows.
+    A family that does not fit stays in the rest. Where too few fit, texts that relate very many rows relate none of
+    them, fewer and fewer, until nine tenths of the size fit, or as many as can; below half of it only copies count.
+
     Args:
         examples: With labels.
-        size: Rows of the part; it gets fewer where copies of one text do not fit.
+        size: Rows of the part; it gets fewer where families do not fit.
         kind: Scores of a regression are stratified by quantile.
         seed: Of the draw.
-        keep: Keys (`Examples.text_keys`) of texts that stand in another split, so must stay in the rest.
+        keep: Keys (`Examples.text_keys`) of texts that stand in another split: what is related to them must stay in
+            the rest.
+        notes: Gets a line on what was kept together, where that is more than copies.
     """
-    keys = examples.text_keys()
-    numbers: dict[tuple[str, str], int] = {}
-    group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
-    _, first, copies = np.unique(group, return_index=True, return_counts=True)
-    strata = _strata(examples.labels, kind)
-    movable = np.array([keys[row] not in keep for row in first], dtype=bool)
-    rng = np.random.default_rng(seed)
-    part: list[int] = []
-    for stratum, quota in _quotas(strata, size).items():
-        groups = np.flatnonzero((strata[first] == stratum) & movable)
-        anchored = bool(((strata[first] == stratum) & ~movable).any())
-        groups = rng.permutation(groups)[: len(groups) if anchored else max(len(groups) - 1, 0)]
-        left = quota
-        for number in groups:
-            if left <= 0:
-                break
-            if copies[number] <= left:
-                part.append(int(number))
-                left -= int(copies[number])
-    chosen = np.isin(group, part)
+    names, strata = np.unique(_strata(examples.labels, kind), return_inverse=True)
+    quotas = np.array([_quotas(strata, size).get(name, 0) for name in range(len(names))], dtype=np.int64)
+    relations = Relations(examples, keep)
+    chosen, told = _chosen(relations, strata, quotas, seed)
+    if notes is not None:
+        notes.extend(told)
     return examples.take(np.flatnonzero(~chosen)), examples.take(np.flatnonzero(chosen))
+
+
+def _chosen(relations: Relations, strata: Array, quotas: Array, seed: int) -> tuple[Array, list[str]]:
+    """(N,) whether a row is in the part, and what is to be told of it."""
+    copies = relations.copies()
+    loosest = draw(copies, strata, quotas, seed)
+    told = [] if relations.complete else [UNSEEN]
+    if not relations.any:
+        return loosest, told
+    best, line = loosest, COPIES
+    most_rows = int(loosest.sum() - 1) // 2
+    for most in relations.limits(int(quotas.sum())):
+        families = relations.families(most)
+        chosen = draw(families, strata, quotas, seed)
+        rows = int(chosen.sum())
+        # A part out of a few odd families would not be like the rest, nor one that lacks a label.
+        alike = 2 * _open(families, quotas) >= _open(copies, quotas) and set(strata[chosen]) >= set(strata[loosest])
+        if alike and rows > most_rows:
+            best, most_rows, line = chosen, rows, _line(families, most)
+            if 10 * rows >= 9 * loosest.sum():
+                break
+    return best, [*told, line] if line else told
+
+
+def _line(families: Families, most: float) -> str:
+    told = []
+    if families.joined:
+        told.append(
+            f"{families.joined:,} rows contain one another or share a text: such rows stay on one side of the split"
+        )
+    if most < np.inf:
+        told.append(
+            f"texts that relate more than {most:,} rows were not kept together, since too few rows would be left"
+        )
+    return "; ".join(told)
+
+
+def _open(families: Families, quotas: Array) -> int:
+    """Rows in families that could be drawn."""
+    sizes = np.bincount(families.family)
+    return int((families.movable & (sizes[families.family] <= quotas.sum())).sum())
 
 
 def carve_groups(
     examples: Examples, size: int, *, seed: int, blocks: Sequence[Hashable] | None = None
 ) -> tuple[Examples, Examples]:
     """Split into (rest, part) of at most `size` questions; whole blocks of rows stay together.
+
+    So do blocks whose text stands inside the text of another.
 
     A question is a group of rows, or a row where there are no groups. Labels are not stratified: blocks are drawn as
     they come. Both sides get at least one block.
@@ -107,11 +155,21 @@ def without(examples: Examples, keys: Collection[tuple[str, str]]) -> Examples:
 
 
 def _joined(groups: Array, keys: Sequence[Hashable]) -> Array:
-    """(N,) int64 numbers from 0, equal where rows share a group or a key, directly or through other rows."""
+    """(N,) int64 numbers from 0, equal where rows share a group or a key, or the key of one stands inside the other's.
+
+    Directly or through other rows.
+    """
     numbers: dict[Hashable, int] = {}
     named = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
     _, group = np.unique(groups, return_inverse=True)
-    edges = coo_matrix((np.ones(len(named)), (group, named + int(group.max()) + 1)), shape=[len(named) * 2] * 2)
+    found = find_contained([[str(key) for key in numbers]])
+    known = np.flatnonzero(found.texts[0] >= 0)
+    # Nodes: groups, keys, texts.
+    after_groups = int(group.max()) + 1
+    after_keys = after_groups + len(numbers)
+    starts = np.concatenate([group, known + after_groups, found.inner + after_keys])
+    ends = np.concatenate([named + after_groups, found.texts[0][known] + after_keys, found.outer + after_keys])
+    edges = coo_matrix((np.ones(len(starts), dtype=bool), (starts, ends)), shape=[after_keys + found.count] * 2)
     _, component = connected_components(edges, directed=False)
     _, block = np.unique(component[group], return_inverse=True)
     return np.asarray(block, dtype=np.int64)

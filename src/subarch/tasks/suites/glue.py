@@ -2,8 +2,8 @@
 
 The labels of the official test sets were never published, so the official dev set reports (`test`), and a
 part of train selects (`validation`). The test sets can be predicted and submitted; so can AX, the diagnostic set, whose
-labels are hidden too, by a model of MNLI. SST-2 trains on phrases of its sentences: there a score on validation,
-which is made of phrases too, does not compare with one on test, made of whole sentences.
+labels are hidden too, by a model of MNLI. SST-2 trains on phrases of its sentences: its validation is all
+phrases of some sentences, its test whole sentences, so that their scores do not compare.
 
 Main metrics: of MRPC F1, of QQP accuracy, of STS-B Pearson's correlation, as in the released code of Bort.
 """
@@ -191,8 +191,9 @@ def load_glue(task: Task, *, data_dir: Path | None, seed: int = 0) -> TaskData:
     kept = without(train, known)
     if len(kept) < len(train):
         notes.append(f"{len(train) - len(kept)} train rows that also stand in the official dev set were left out")
-    rest, validation = carve(kept, validation_size(len(kept)), kind=task.kind, seed=seed)
-    notes.append(f"test is the dev set; validation is {len(validation)} rows carved out of train")
+    told: list[str] = []
+    rest, validation = carve(kept, validation_size(len(kept)), kind=task.kind, seed=seed, notes=told)
+    notes += [f"test is the dev set; validation is {len(validation)} rows carved out of train", *told]
     return TaskData(task, rest, validation, test, tuple(notes))
 
 

@@ -256,8 +256,9 @@ def _split_train(
     kept, unanswered = castings.with_right_answers(kept) if row.values == () else (kept, 0)
     if unanswered:
         notes.append(f"{unanswered} train questions without a right candidate were left out")
-    rest, validation = _carve(row, kept, seed)
-    notes.append(f"test is the official dev set; validation is {len(validation)} rows carved out of train")
+    told: list[str] = []
+    rest, validation = _carve(row, kept, seed, told)
+    notes += [f"test is the official dev set; validation is {len(validation)} rows carved out of train", *told]
     if task.casting == "paper" and rest.groups is not None:
         fewer = balanced(rest, seed=BALANCE_SEED)
         notes.append(f"{len(rest) - len(fewer)} wrong answers were left out of train, as many as outnumber the right")
@@ -265,9 +266,9 @@ def _split_train(
     return (rest, validation), test
 
 
-def _carve(row: _Set, examples: Examples, seed: int) -> tuple[Examples, Examples]:
+def _carve(row: _Set, examples: Examples, seed: int, notes: list[str]) -> tuple[Examples, Examples]:
     if not row.shared:
-        return carve(examples, validation_size(len(examples)), kind="classification", seed=seed)
+        return carve(examples, validation_size(len(examples)), kind="classification", seed=seed, notes=notes)
     questions = len(examples) if examples.groups is None else len(set(examples.groups.tolist()))
     return carve_groups(examples, validation_size(questions), seed=seed, blocks=_blocks(examples))
 

@@ -19,7 +19,7 @@ from subarch.optimize.halving import Rung, halve, rung_steps
 from subarch.stages.extraction.candidates import open_workshop
 from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
 from subarch.stages.extraction.runs import CandidateRuns
-from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop
+from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.output import Result, claim
@@ -157,7 +157,7 @@ def _metrics(config: ExtractConfig, plan: Plan, rungs: list[Rung[Architecture]])
                     "latency_ms_low": timing.low_ms,
                     "latency_ms_high": timing.high_ms,
                     "error": trial.measured.error,
-                    "error_interval": list(trial.measured.error_interval),
+                    "error_interval": json_interval(trial.measured.error_interval),
                     "w": trial.w,
                     "w_interval": list(trial.w_interval),
                     "hyperparameters": trial.hyperparameters,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
+import numpy as np
 from pydantic import BeforeValidator
 
 from subarch.arch.architecture import Architecture
@@ -162,6 +165,54 @@ class Attempt:
     steps: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class SurrogateError:
+    """ê of one attempt, and what it is the mean of."""
+
+    error: float
+    interval: tuple[float, float]
+    """95 %; the upper end is infinite where there is one unit only."""
+    errors: tuple[float, ...]
+    """What each held-out unit (a row, a block of a corpus) adds to ê, which is their mean."""
+    units: str
+    """Names these units: the same for all candidates that they judge."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; the errors are one text, since a line for each would be long."""
+        errors = " ".join(f"{error:.7g}" for error in self.errors)
+        return {
+            "error": self.error,
+            "error_interval": json_interval(self.interval),
+            "errors": errors,
+            "units": self.units,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> SurrogateError:
+        """The inverse of `to_json`. Where nothing is known of the units, `errors` is empty."""
+        low, high = value["error_interval"]
+        return cls(
+            error=value["error"],
+            interval=(low, math.inf if high is None else high),
+            errors=tuple(map(float, value.get("errors", "").split())),
+            units=value.get("units", ""),
+        )
+
+
+def json_interval(interval: tuple[float, float]) -> list[float | None]:
+    """[low, high]; None where there is no upper end, since JSON has no infinity."""
+    low, high = interval
+    return [low, None if math.isinf(high) else high]
+
+
+def name_of_units(*arrays: np.ndarray) -> str:
+    """A name that other held-out data, or another teacher's answers to it, would not have."""
+    digest = sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
 class Workshop(Protocol):
     """Makes, trains and times candidates."""
 
@@ -170,8 +221,8 @@ class Workshop(Protocol):
         """The maximum point T."""
         ...
 
-    def error_of(self, attempt: Attempt) -> tuple[float, tuple[float, float]]:
-        """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data, with its 95 % interval."""
+    def error_of(self, attempt: Attempt) -> SurrogateError:
+        """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data."""
         ...
 
     def latencies(self, candidates: Sequence[Architecture]) -> tuple[Timing, list[Timing]]:

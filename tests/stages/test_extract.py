@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from subarch.stages.inputs import DataConfig
 from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tracking.record import Record
+from subarch.training.schedules import rate
 
 SPACE = "num_hidden_layers=1,2,3 num_attention_heads=2,4 hidden_size=16,32 intermediate_size=32,64"
 """24 architectures, of which 12 have the teacher's head width of 8."""
@@ -64,6 +66,9 @@ def test_the_preset_is_the_papers_search(tmp_path):
     (config,) = configured("extract", settings).args
     assert (config.start, config.steps, config.epsilon, config.error) == ("random", 3, 1, "cross-entropy")
     assert (config.loop.optimizer, config.loop.clip_norm, config.loops) == ("sgd", 1.0, (config.loop,))
+    loop = config.loop
+    assert [rate(loop.schedule, step / config.steps, loop.warmup) for step in range(config.steps)] == [1, 1, 1]
+    assert loop.weight_decay == 0
     (changed,) = configured("extract", settings | {"steps": 9, "loop": {"clip_norm": 0.5}}).args
     assert (changed.steps, changed.loop.clip_norm, changed.loop.optimizer) == (9, 0.5, "sgd")
     with pytest.raises(ConfigError, match="unknown preset 'brot'") as caught:
@@ -297,6 +302,24 @@ def test_constraints_leave_candidates_out(search, faithful):
     result, _ = of_preset(search, max_latency_ms=limit)
     kept = [row["latency_ms"] for row in rows if row["latency_ms"] <= limit]
     assert [row["latency_ms"] for row in result.metrics["candidates"]] == kept and len(kept) < 24
+
+
+def test_candidates_that_gain_nothing_over_their_teacher_are_counted(search):
+    events = []
+    listening = Session(on_event=events.append)
+    # The teacher has 3 layers, 32 wide, feed-forward 64: of the other three one is larger and slower.
+    search(
+        listening,
+        space={"sizes": "num_hidden_layers=2,3 hidden_size=32 intermediate_size=64,128"},
+        epsilon=1,
+        start="random",
+    )
+    (said,) = [event["detail"] for event in events if event.get("name") == "warning"]
+    assert re.match(r"1 of 3 candidates are no smaller or no faster than the teacher \(", said)
+    assert said.endswith("W ranks them below the rest")
+    events.clear()
+    search(listening, space={"sizes": "num_hidden_layers=2,3 hidden_size=32"}, epsilon=1)
+    assert not [event for event in events if event.get("name") == "warning"]
 
 
 def test_latencies_are_measured_with_their_spread(search):

@@ -1,8 +1,8 @@
 """Extract an architecture: the FPTAS over a space around the teacher, judged on a task or on a corpus.
 
-The algorithm itself is optimize/fptas.py; `--preset bort` is the paper's search on a corpus. The other settings are
-ours: candidates start from the teacher's weights instead of noise, train with AdamW (which the paper allows), and may
-be judged on the task.
+The algorithm itself is optimize/fptas.py; `--preset bort` follows the paper's search on a corpus. The other settings
+are ours: candidates start from the teacher's weights instead of noise, train with AdamW (which the paper allows), and
+may be judged on the task.
 """
 
 from __future__ import annotations

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, rankdata, wilcoxon
+from scipy.stats import rankdata
 
 from sampler_peers import VARIANTS
 from sampler_problems import Task
 from subarch.optimize.hypervolume import hypervolume_history
+from subarch.tasks.scoring.sign_flip import sign_flip
 
 Cell = tuple[str, int]
 """A problem and a seed."""
 OURS = "bayesian"
+FLIPS = 100_000
+"""Sign flips that are drawn where there are too many problems to count all."""
 
 
 def report(runs: Sequence[dict[str, Any]], tasks: Mapping[str, Task], checkpoints: Sequence[int]) -> dict[str, Any]:
@@ -94,7 +97,11 @@ def ranks(
 
 
 def tests(shares: Mapping[str, Mapping[Cell, float]]) -> dict[str, dict[str, float]]:
-    """Ours against each other one over the problems and seeds of both: wins, losses, and two p-values."""
+    """Ours against each other one: wins and losses over problems and seeds, and over problems, with the p of these.
+
+    Seeds of a problem are no independent witnesses of how the samplers compare on other problems. So p is of all sign
+    flips of the problems' mean differences: of n problems none is below 2^(1 - n).
+    """
     found = {}
     for name, cells in shares.items():
         if name == OURS or OURS not in shares:
@@ -103,12 +110,20 @@ def tests(shares: Mapping[str, Mapping[Cell, float]]) -> dict[str, dict[str, flo
         wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
         if not wins + losses:
             continue
+        shared = [cell for cell in cells if cell in shares[OURS]]
+        by_problem = np.array(
+            [
+                statistics.mean(shares[OURS][cell] - cells[cell] for cell in shared if cell[0] == problem)
+                for problem in dict.fromkeys(problem for problem, _ in shared)
+            ]
+        )
         found[name] = {
             "wins": wins,
             "losses": losses,
             "mean_difference": float(differences.mean()),
-            "sign_p": float(binomtest(wins, wins + losses).pvalue),
-            "wilcoxon_p": float(wilcoxon(differences[differences != 0]).pvalue),
+            "problems": len(by_problem),
+            "problem_wins": int((by_problem > 0).sum()),
+            "p_over_problems": sign_flip(by_problem, np.random.default_rng(0), FLIPS),
         }
     return found
 
@@ -162,7 +177,13 @@ def markdown(content: Mapping[str, Any]) -> str:
             [name, *(place(ranked[group].get(name)) for group in groups), *versus(content["tests"][key].get(name))]
             for name in sorted(ranked[""], key=lambda name: ranked[""][name]["mean"])
         ]
-        heads = ["sampler", *(group or "all" for group in groups), f"{OURS} wins to losses", "Wilcoxon p"]
+        heads = [
+            "sampler",
+            *(group or "all" for group in groups),
+            f"{OURS} wins to losses",
+            "on problems",
+            "p over problems",
+        ]
         parts += [f"### Ranks after {checkpoint} trials: median (mean)", "", *grid(heads, rows), ""]
     parts += ["### A suggestion", "", *grid(*pace(content["seconds"])), ""]
     if content["failures"]:
@@ -195,7 +216,10 @@ def place(cell: Mapping[str, float] | None) -> str:
 
 
 def versus(test: Mapping[str, float] | None) -> list[str]:
-    return ["-", "-"] if test is None else [f"{test['wins']} : {test['losses']}", f"{test['wilcoxon_p']:.2g}"]
+    if test is None:
+        return ["-", "-", "-"]
+    on_problems = f"{test['problem_wins']} of {test['problems']}"
+    return [f"{test['wins']} : {test['losses']}", on_problems, f"{test['p_over_problems']:.2g}"]
 
 
 def percent(value: float | None) -> str:

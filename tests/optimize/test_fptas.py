@@ -1,9 +1,22 @@
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from subarch.errors import ConfigError
-from subarch.optimize.fptas import ERROR_FLOOR, Cost, Measured, choose, every_epsilon, extract, w_coefficient
+from subarch.optimize.fptas import (
+    ERROR_FLOOR,
+    Cost,
+    Measured,
+    choose,
+    every_epsilon,
+    extract,
+    mean_with_interval,
+    w_coefficient,
+)
 
 T = Cost(parameters=100, latency_ms=10.0)
 # Table 1 of arXiv 2010.10499: million parameters, seconds, published W, and the ê that W implies with T = (355, 6.170)
@@ -127,7 +140,84 @@ def test_an_empty_space_is_refused_with_a_hint():
     assert error.value.hint
 
 
-def test_ties_are_overlapping_intervals_of_w():
+def of_rows(errors, units="rows", parameters=50):
+    """A candidate as a workshop measures it."""
+    errors = np.asarray(errors)
+    mean, interval = mean_with_interval(errors)
+    cost = Cost(parameters=parameters, latency_ms=5.0)
+    return Measured(cost=cost, error=mean, error_interval=interval, errors=tuple(errors), units=units)
+
+
+def tied_of(table):
+    extraction = extract(list(table), T, of_table(table))
+    names = list(table)
+    return names[extraction.chosen], {names[index] for index in extraction.tied}
+
+
+HARD = np.random.default_rng(0).lognormal(0.0, 1.0, 400)
+"""Errors that differ much more between rows than candidates do."""
+
+
+def test_candidates_that_differ_on_each_row_are_not_tied_although_their_intervals_overlap():
+    table = {"best": of_rows(HARD), "a little worse": of_rows(HARD + 0.03)}
+    assert table["a little worse"].error_interval[0] < table["best"].error_interval[1]
+    assert tied_of(table) == ("best", set())
+
+
+def test_candidates_that_differ_by_chance_alone_are_tied():
+    noise = np.random.default_rng(1).normal(0, 0.2, 400)
+    table = {"best": of_rows(HARD), "as good": of_rows(np.abs(HARD + noise) + 0.001), "same": of_rows(HARD)}
+    winner, tied = tied_of(table)
+    assert tied == set(table) - {winner}
+
+
+def test_what_the_size_makes_good_ties_with_what_the_error_makes_good():
+    """W = (1 - p/100)/2 / ê: half the parameters left out and an error of 1 are as good as 0.9 and 1.8."""
+    noise = np.random.default_rng(2).normal(0, 0.1, 400)
+    table = {"large": of_rows(HARD), "small": of_rows(1.8 * (HARD + noise - noise.mean()), parameters=10)}
+    assert len(tied_of(table)[1]) == 1
+    assert tied_of(table | {"large": of_rows(0.95 * HARD)}) == ("large", set())
+    # Where only the means of ê were compared, these would not be tied.
+    assert table["small"].error_interval[0] > table["large"].error_interval[1]
+
+
+def test_equal_candidates_are_called_tied_as_often_as_promised():
+    rng, apart = np.random.default_rng(3), 0
+    for _ in range(400):
+        hard = rng.lognormal(0, 1, 60)
+        table = {name: of_rows(hard * rng.lognormal(0, 0.2, 60)) for name in "ab"}
+        apart += not tied_of(table)[1]
+    assert 0.02 <= apart / 400 <= 0.085  # 5 %, three standard errors
+
+
+def test_errors_of_other_rows_are_never_paired():
+    """Then overlapping intervals decide, which the pair alone would not."""
+    table = {"best": of_rows(HARD), "elsewhere": of_rows(HARD + 0.03, units="other rows")}
+    assert tied_of(table) == ("best", {"elsewhere"})
+    assert tied_of(table | {"elsewhere": of_rows(HARD[:399] + 0.03)}) == ("best", {"elsewhere"})
+    assert tied_of(table | {"elsewhere": measured(50, 5.0, 1.02 * table["best"].error, half=0.1)})[1] == {"elsewhere"}
+
+
+def test_a_single_row_tells_nothing_apart():
+    assert mean_with_interval(np.asarray([2.0])) == (2.0, (0.0, math.inf))
+    table = {"best": of_rows([1.0]), "worse": of_rows([9.0])}
+    assert tied_of(table) == ("best", {"worse"})
+
+
+def test_no_gain_over_the_maximum_point_ties_with_nothing_that_gains():
+    table = {"best": of_rows([1.0]), "no smaller": of_rows([0.1], parameters=100)}
+    assert tied_of(table) == ("best", set())
+    assert tied_of({"one": of_rows(HARD, parameters=120), "other": of_rows(2 * HARD, parameters=120)})[1] == {"other"}
+
+
+def test_the_interval_of_a_mean_is_students():
+    errors = HARD[:7]
+    mean, interval = mean_with_interval(errors)
+    expected = stats.t.interval(0.95, 6, errors.mean(), stats.sem(errors))
+    assert mean == pytest.approx(errors.mean()) and interval == pytest.approx((max(0, expected[0]), expected[1]))
+
+
+def test_without_errors_of_rows_ties_are_overlapping_intervals_of_w():
     table = {
         "first": measured(50, 5.0, 1.0, half=0.1),
         "near": measured(50, 5.0, 1.15, half=0.1),

@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,6 +60,31 @@ def test_one_that_learns_slowly_is_lost():
     measure, _ = measuring(lambda candidate, steps: 0.1 if (candidate, steps) == (5, 9) else 1 + candidate)
     last = halve(pairs_of(9), T, measure, steps=9)[-1].extraction
     assert last.trials[last.chosen].candidate == 0
+
+
+def test_ties_are_those_of_the_last_rung_each_theta_by_itself():
+    """After one step all are alike; after two the last candidate's second θ lags behind on every row."""
+    hard = np.random.default_rng(0).lognormal(0, 1, 50)
+
+    def measure(steps, pairs):
+        for candidate, theta in pairs:
+            errors = hard + 0.01 * candidate + (0.03 if (theta, steps) == (1, 2) else 0.0)
+            yield (
+                (candidate, theta),
+                Measured(
+                    cost=Cost(parameters=50, latency_ms=5.0 + 0.05 * candidate),
+                    error=float(errors.mean()),
+                    error_interval=(0.0, 9.0),
+                    errors=tuple(errors),
+                    units="rows",
+                ),
+            )
+
+    first, last = halve([(0, 0), (0, 1), (1, 0), (1, 1)], T, measure, steps=2, factor=2)
+    assert [trial.candidate for trial in first.extraction.trials] == [0, 0, 1, 1]
+    assert first.extraction.tied == (1,)
+    assert [(trial.candidate, trial.hyperparameters) for trial in last.extraction.trials] == [(0, 0), (0, 1)]
+    assert last.extraction.tied == ()
 
 
 def test_each_theta_of_a_candidate_is_judged_by_itself():

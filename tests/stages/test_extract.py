@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+import re
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ from subarch.stages.extraction.corpus_candidates import _mean_of_blocks
 from subarch.stages.extraction.settings import ExtractConfig, Theta, parse_count
 from subarch.stages.inputs import DataConfig
 from subarch.stages.session import Session
+from subarch.storage import read_json, write_json
 from subarch.tracking.record import Record
+from subarch.training.schedules import rate
 
 SPACE = "num_hidden_layers=1,2,3 num_attention_heads=2,4 hidden_size=16,32 intermediate_size=32,64"
 """24 architectures, of which 12 have the teacher's head width of 8."""
@@ -62,6 +66,9 @@ def test_the_preset_is_the_papers_search(tmp_path):
     (config,) = configured("extract", settings).args
     assert (config.start, config.steps, config.epsilon, config.error) == ("random", 3, 1, "cross-entropy")
     assert (config.loop.optimizer, config.loop.clip_norm, config.loops) == ("sgd", 1.0, (config.loop,))
+    loop = config.loop
+    assert [rate(loop.schedule, step / config.steps, loop.warmup) for step in range(config.steps)] == [1, 1, 1]
+    assert loop.weight_decay == 0
     (changed,) = configured("extract", settings | {"steps": 9, "loop": {"clip_norm": 0.5}}).args
     assert (changed.steps, changed.loop.clip_norm, changed.loop.optimizer) == (9, 0.5, "sgd")
     with pytest.raises(ConfigError, match="unknown preset 'brot'") as caught:
@@ -86,11 +93,22 @@ def test_every_candidate_of_the_space_is_trained_and_the_largest_w_wins(faithful
         assert row["w"] == pytest.approx(expected)
         assert row["w_interval"][0] <= row["w"] <= row["w_interval"][1]
     assert metrics["chosen"] == max(range(24), key=lambda index: rows[index]["w"])
-    lowest = rows[metrics["chosen"]]["w_interval"][0]
-    overlapping = {index for index, row in enumerate(rows) if row["w_interval"][1] >= lowest}
-    assert set(metrics["tied"]) | {metrics["chosen"]} == overlapping
     # the teacher itself is in this space, and gains nothing
     assert min(row["w"] for row in rows) == 0.0
+
+
+def test_what_is_tied_follows_from_the_errors_of_each_block(faithful):
+    result, out = faithful
+    rows, chosen = result.metrics["candidates"], result.metrics["chosen"]
+    files = [read_json(file) for file in sorted((out / "candidates").iterdir())]
+    errors = np.asarray([[float(word) for word in file["errors"].split()] for file in files])
+    assert errors.shape == (24, SMALL["error_blocks"]) and len({file["units"] for file in files}) == 1
+    assert errors.mean(1) == pytest.approx([row["error"] for row in rows], rel=1e-6)
+    gains = np.asarray([row["w"] * row["error"] for row in rows])[:, None]
+    told = gains[chosen] * errors - gains * errors[chosen]
+    p = stats.ttest_1samp(np.delete(told, chosen, axis=0), 0, axis=1).pvalue
+    tied = np.insert(p > 0.05, chosen, False) & np.asarray([row["w"] > 0 for row in rows])
+    assert set(result.metrics["tied"]) == set(np.flatnonzero(tied))
 
 
 def test_the_files_say_what_the_metrics_say(faithful, teacher):
@@ -286,6 +304,24 @@ def test_constraints_leave_candidates_out(search, faithful):
     assert [row["latency_ms"] for row in result.metrics["candidates"]] == kept and len(kept) < 24
 
 
+def test_candidates_that_gain_nothing_over_their_teacher_are_counted(search):
+    events = []
+    listening = Session(on_event=events.append)
+    # The teacher has 3 layers, 32 wide, feed-forward 64: of the other three one is larger and slower.
+    search(
+        listening,
+        space={"sizes": "num_hidden_layers=2,3 hidden_size=32 intermediate_size=64,128"},
+        epsilon=1,
+        start="random",
+    )
+    (said,) = [event["detail"] for event in events if event.get("name") == "warning"]
+    assert re.match(r"1 of 3 candidates are no smaller or no faster than the teacher \(", said)
+    assert said.endswith("W ranks them below the rest")
+    events.clear()
+    search(listening, space={"sizes": "num_hidden_layers=2,3 hidden_size=32"}, epsilon=1)
+    assert not [event for event in events if event.get("name") == "warning"]
+
+
 def test_latencies_are_measured_with_their_spread(search):
     timing = {"sequence_lengths": [4, 16], "batch_size": 2, "repeats": 3, "warmup": 1}
     result, _ = search(space={"sizes": SPACE}, epsilon=4, latency="measured", timing=timing)
@@ -378,11 +414,41 @@ def test_the_interval_is_over_blocks():
     rng = np.random.default_rng(0)
     blocks = np.repeat(np.arange(9), 5)
     of_block = rng.random(9)
-    mean, (low, high) = _mean_of_blocks(of_block[blocks], blocks)
+    mean, (low, high), _ = _mean_of_blocks(of_block[blocks], blocks)
     # all positions of a block agree: what remains are nine observations
     expected = stats.t.interval(0.95, 8, of_block.mean(), stats.sem(of_block))
     assert mean == pytest.approx(of_block.mean()) and (low, high) == pytest.approx(expected)
-    assert _mean_of_blocks(np.asarray([1.0, 2.0]), np.asarray([3, 3])) == (1.5, (0.0, 3.0))
+    assert _mean_of_blocks(np.asarray([1.0, 2.0]), np.asarray([3, 3]))[:2] == (1.5, (0.0, math.inf))
+    # Blocks of different lengths: what each adds has the same mean.
+    mean, _, shares = _mean_of_blocks(np.asarray([1.0, 2.0, 6.0]), np.asarray([1, 1, 4]))
+    assert mean == 3 and shares == pytest.approx([2, 4])
+
+
+def test_one_block_leaves_the_upper_end_open(search):
+    result, out = search(space={"sizes": SPACE}, epsilon=4, error_blocks=1)
+    rows = result.metrics["candidates"]
+    assert [row["error_interval"] for row in rows] == [[0.0, None]] * len(rows)
+    assert len(result.metrics["tied"]) == sum(row["w"] > 0 for row in rows) - 1 > 0
+    assert result.metrics == read_json(out / "result.json")["metrics"]
+    with (out / "candidates.csv").open() as file:
+        assert [(row["error_low"], row["error_high"]) for row in csv.DictReader(file)] == [("0.0", "")] * len(rows)
+
+
+def test_a_search_that_an_older_version_began_is_read_on(corpus, teacher, tmp_path):
+    """Its files lack the errors of each block, so ties are told by overlapping intervals."""
+    settings = {**SMALL, "teacher": str(teacher), "corpus": corpus, "out": tmp_path / "out", "epsilon": 4}
+    settings |= {"space": {"sizes": SPACE}}
+    whole = run_stage("extract", settings)
+    for file in (tmp_path / "out/candidates").iterdir():
+        error = read_json(file)["error"]
+        write_json(file, {"error": error, "error_interval": [0.5 * error, 2 * error]})
+    (tmp_path / "out/result.json").unlink()
+    again = run_stage("extract", settings)
+    rows = again.metrics["candidates"]
+    assert [row["w"] for row in rows] == [row["w"] for row in whole.metrics["candidates"]]
+    lowest = rows[again.metrics["chosen"]]["w_interval"][0]
+    overlapping = {index for index, row in enumerate(rows) if row["w_interval"][1] >= lowest and row["w"] > 0}
+    assert set(again.metrics["tied"]) == overlapping - {again.metrics["chosen"]} > set(whole.metrics["tied"])
 
 
 def test_random_candidates_on_a_task(tmp_path, rows):

@@ -27,7 +27,7 @@ class SpaceConfig:
     All of them by default: of students of one size, those with fewer dimensions were always the worse ones
     (docs/decisions.md).
     """
-    intermediate: tuple[float, ...] = (0.25, 0.375, 0.5, 0.75, 1.0)
+    intermediate: tuple[float, ...] = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.5, 0.625, 0.75, 0.875, 1.0)
     """Shares of the teacher's feed-forward width, rounded to multiples of 8."""
     vocabulary: float = 0.5
     """Share of the teacher's vocabulary; never fewer tokens than the task's training data uses; 1 keeps it."""

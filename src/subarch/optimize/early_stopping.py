@@ -2,9 +2,14 @@
 
 The final value of the curve's metric is predicted from the curves of finished trials: a line from their score at the
 same progress to their end. How far that line was off for each of them when it was left out, at the worst of several
-looks along its curve, gives a bound that holds for a new curve at all looks together with the confidence asked for, as
-long as it is exchangeable with the finished ones (conformal prediction; Barber et al. 2021, arXiv 1905.02928). The
-noise of both values is in it. Stopped trials teach nothing about how they would have ended.
+looks along its curve, gives a bound for a new curve at all looks together. The noise of both values is in it. Stopped
+trials teach nothing about how they would have ended.
+
+The confidence asked for is a target, not a guarantee: this is the plain jackknife (of the worst look), for which
+nothing is proven without further assumptions; the jackknife+ of Barber et al. 2021 (arXiv 1905.02928), which this is
+not, has 1 - 2α. In 800 simulated curves of each kind in this file's test, with 0.95 asked for, 4.8, 6.6 and 5.0 %
+(± 0.8) ended above the bound of some look with 19 curves to learn from, and 5.5, 6.2 and 5.0 % with 39; another
+simulation had 6.2 to 7.1 % with 19. It needs curves that are exchangeable with the finished ones.
 
 The confidence is over all trials, not over those that would reach the front. In longer runs of the simulation in this
 file's test, 0.95 saved 16 to 35 % of the training and stopped 0 to 4 % of the trials that would have reached the front;
@@ -33,7 +38,7 @@ Curve = Sequence[tuple[float, float]]
 """(progress, score) in order; progress from 0 to 1."""
 
 LOOKS = 8
-"""Points along a curve at which the bound holds together."""
+"""Points along a curve at which the bound is to hold together."""
 FEWEST = 3
 """Curves that a line can be fitted to with one left out."""
 TINY = 1e-12
@@ -56,7 +61,7 @@ class StoppingRule:
     min_curves: int = 10
     """Whole curves that must have been seen; more are needed where the confidence asks for them."""
     confidence: float = 0.95
-    """Of the bound on the final value, over the whole of a trial."""
+    """Aimed at for the bound on the final value, over the whole of a trial; see above for what was measured."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.margin) and self.margin >= 0):
@@ -73,7 +78,7 @@ class StoppingRule:
     def curves(self) -> int:
         """Whole curves that run to their end before any trial is stopped.
 
-        A quantile of n errors holds with a confidence c from n = c / (1 − c) on.
+        Of fewer than n = c / (1 − c) errors none is the quantile of a confidence c.
         """
         return max(self.min_curves, math.ceil(round(self.confidence / (1 - self.confidence), 6)))
 

@@ -10,19 +10,32 @@
 
 Cost: ⌈|Ξ|/ε⌉·|Θ| short trainings. ε = 1 is exhaustive; the published ratio is ρ ≤ |1 - ε|. Not in the paper, and ours:
 the order of equal sizes (as given), the guards of W, intervals and ties, what was not measured being left out.
+
+A candidate is tied with the winner where W cannot tell the two apart on the rows that judged both. p̂ and î are taken
+as exact, so W = A/ê, and W of the winner (w) is above that of another (c) exactly where the mean over rows of
+dᵢ = A_w·eᵢ(c) - A_c·eᵢ(w) is above 0 (Fieller 1954): linear in the errors of a row, although 1/ê is not. The two are
+tied where the 95 % t interval of that mean holds 0. The rows are the same, so what makes a row hard for both cancels
+out. Each candidate is compared by itself: with many of them, about one in twenty that are as good is not called tied.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import numpy as np
+from scipy.special import stdtrit
 
 from subarch.errors import ConfigError
 from subarch.optimize.pareto import pareto_front
 
 ERROR_FLOOR = 1e-7
 """Keeps 1/ê finite; the value of the one earlier open implementation (QOSE, 2021)."""
+
+ROUNDING = 1e-9
+"""Differences of a smaller share than this are of arithmetic; ours."""
 
 Candidate = TypeVar("Candidate", bound=Hashable)
 
@@ -42,6 +55,11 @@ class Measured:
     cost: Cost
     error: float
     error_interval: tuple[float, float]
+    """The upper end is infinite where a single unit was measured."""
+    errors: tuple[float, ...] = ()
+    """What each held-out unit (a row, a block of text) adds to ê, which is their mean; empty where it is not known."""
+    units: str = ""
+    """Names these units. Only errors of the same units are compared in pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +98,17 @@ def w_coefficient(cost: Cost, error: float, maximum_point: Cost) -> float:
     if smaller <= 0 or faster <= 0:
         return min(smaller, faster)
     return smaller * faster / max(error, ERROR_FLOOR)
+
+
+def mean_with_interval(errors: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """ê as the mean of errors that are not negative, and its 95 % interval by Student's t.
+
+    One error tells nothing of its spread: the interval is then (0, inf).
+    """
+    errors = np.asarray(errors, dtype=np.float64)
+    mean = float(errors.mean())
+    half = _half_width(errors)
+    return mean, (max(0.0, mean - half) if math.isfinite(half) else 0.0, mean + half)
 
 
 def every_epsilon(space: Sequence[Candidate], size: Callable[[Candidate], float], epsilon: int) -> list[Candidate]:
@@ -147,7 +176,10 @@ def trials_of(
 
 
 def choose(trials: Sequence[Trial[Candidate]]) -> Extraction[Candidate]:
-    """The largest W; the candidates whose W intervals overlap the winner's; the front.
+    """The largest W; the candidates that cannot be told from the winner; the front.
+
+    All trials were trained for equally many steps. Two whose errors are not of the same units are called tied where
+    their intervals of W overlap, which is too cautious: it calls more tied than are.
 
     Raises:
         ConfigError: No trials.
@@ -155,10 +187,31 @@ def choose(trials: Sequence[Trial[Candidate]]) -> Extraction[Candidate]:
     if not trials:
         raise ConfigError("no candidate could be measured", "give more time, or a smaller search space")
     chosen = max(range(len(trials)), key=lambda index: trials[index].w)
-    lowest = trials[chosen].w_interval[0]
-    tied = tuple(i for i, trial in enumerate(trials) if i != chosen and trial.w_interval[1] >= lowest)
+    tied = tuple(i for i, trial in enumerate(trials) if i != chosen and _are_tied(trials[chosen], trial))
     points = [(t.measured.cost.parameters, t.measured.cost.latency_ms, t.measured.error) for t in trials]
     return Extraction(trials=tuple(trials), chosen=chosen, tied=tied, front=tuple(pareto_front(points)))
+
+
+def _are_tied(winner: Trial[Candidate], other: Trial[Candidate]) -> bool:
+    if other.w <= 0:
+        return other.w == winner.w  # no error is in it
+    ours, theirs = winner.measured, other.measured
+    if not ours.errors or ours.units != theirs.units or len(ours.errors) != len(theirs.errors):
+        return other.w_interval[1] >= winner.w_interval[0]
+    factors = [trial.w * max(trial.measured.error, ERROR_FLOOR) for trial in (winner, other)]
+    above, below = (
+        factor * np.maximum(np.asarray(errors, dtype=np.float64), ERROR_FLOOR)
+        for factor, errors in zip(factors, (theirs.errors, ours.errors), strict=True)
+    )
+    differences = above - below
+    return bool(abs(differences.mean()) <= _half_width(differences) + ROUNDING * above.mean())
+
+
+def _half_width(values: np.ndarray) -> float:
+    """Of the 95 % t interval of the mean; infinite for one value."""
+    if len(values) < 2:
+        return math.inf
+    return float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def _one_after_the_other(

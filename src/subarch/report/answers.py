@@ -41,7 +41,8 @@ def _extract(result: Mapping[str, Any]) -> list[str]:
     metrics = result["metrics"]
     chosen = metrics["candidates"][metrics["chosen"]]
     sizes = chosen["architecture"]
-    tied = f"; its interval of W overlaps those of {len(metrics['tied'])} others" if metrics.get("tied") else ""
+    count = len(metrics.get("tied", ()))
+    tied = f"; {count} {'other is' if count == 1 else 'others are'} tied with it" if count else ""
     return [
         f"{len(metrics['candidates'])} candidates; the largest W is {chosen['w']:.3f}: "
         f"{sizes['num_hidden_layers']} layers, hidden {sizes['hidden_size']}, {sizes['num_attention_heads']} heads, "

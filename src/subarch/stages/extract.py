@@ -1,8 +1,8 @@
 """Extract an architecture: the FPTAS over a space around the teacher, judged on a task or on a corpus.
 
-The algorithm itself is optimize/fptas.py; `--preset bort` is the paper's search on a corpus. The other settings are
-ours: candidates start from the teacher's weights instead of noise, train with AdamW (which the paper allows), and may
-be judged on the task.
+The algorithm itself is optimize/fptas.py; `--preset bort` follows the paper's search on a corpus. The other settings
+are ours: candidates start from the teacher's weights instead of noise, train with AdamW (which the paper allows), and
+may be judged on the task.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from subarch.optimize.halving import Rung, halve, rung_steps
 from subarch.stages.extraction.candidates import open_workshop
 from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
 from subarch.stages.extraction.runs import CandidateRuns
-from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop
+from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.output import Result, claim
@@ -157,7 +157,7 @@ def _metrics(config: ExtractConfig, plan: Plan, rungs: list[Rung[Architecture]])
                     "latency_ms_low": timing.low_ms,
                     "latency_ms_high": timing.high_ms,
                     "error": trial.measured.error,
-                    "error_interval": list(trial.measured.error_interval),
+                    "error_interval": json_interval(trial.measured.error_interval),
                     "w": trial.w,
                     "w_interval": list(trial.w_interval),
                     "hyperparameters": trial.hyperparameters,

@@ -5,6 +5,7 @@ import pytest
 
 from subarch.errors import DataError
 from subarch.tasks.base import Examples, Task
+from subarch.tasks.scoring import scores
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.scores import compare, holm, main_score, score, slices, standard_error
 
@@ -126,6 +127,30 @@ def test_models_that_do_not_differ_are_not_told_apart():
     one, other = (classes(labels, rng.random(2000) < 0.8) for _ in range(2))
     rows = compare(task(), one, other, examples, {"topic": topic}, seed=0)["slices"]["topic"].values()
     assert not any(row["differs"] for row in rows) and min(row["p"] for row in rows) < 0.2
+
+
+def test_four_answers_alone_name_no_slice():
+    labels = np.zeros(50, int)
+    one, other = classes(labels, np.arange(50) >= 4), classes(labels, np.full(50, True))
+    found = compare(task(), one, other, Examples(["x"] * 50, labels=labels), {"topic": np.full(50, "a")}, seed=0)
+    assert found["p"] == found["slices"]["topic"]["a"]["p"] == pytest.approx(0.125)
+    assert not found["slices"]["topic"]["a"]["differs"]
+
+
+def test_equal_models_have_a_slice_named_in_at_most_one_comparison_of_twenty(monkeypatch):
+    """35 slices of 20 rows; of a bootstrap's p, more than two in a hundred are below 0.01."""
+    monkeypatch.setattr(scores, "COMPARISONS", 2800)
+    named, found_p, topic = 0, [], np.array([str(number % 35) for number in range(700)])
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        labels, hard = rng.integers(2, size=700), rng.normal(size=700)
+        one, other = (classes(labels, hard + rng.normal(size=700) < 0.8) for _ in range(2))
+        examples = Examples(["x"] * 700, labels=labels)
+        found = compare(task(), one, other, examples, {"topic": topic}, seed=seed)
+        rows = found["slices"]["topic"].values()
+        found_p += [row["p"] for row in rows]
+        named += any(row["differs"] for row in rows)
+    assert named <= 1 and np.mean(np.asarray(found_p) <= 0.01) <= 0.01
 
 
 def test_a_small_slice_is_not_tested():

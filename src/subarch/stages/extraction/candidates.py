@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,8 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_classifier, build_config, empty_classifier
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
-from subarch.stages.extraction.settings import Attempt, ExtractConfig, Timing
+from subarch.optimize.fptas import mean_with_interval
+from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import read_json, replacing_folder
@@ -97,8 +97,8 @@ class TaskWorkshop:
         layers = self.teacher.architecture.num_hidden_layers
         return sorted(set(range(layers)) - set(self.drop_order[: layers - count]))
 
-    def error_of(self, attempt: Attempt) -> tuple[float, tuple[float, float]]:
-        """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out data, with its 95 % interval."""
+    def error_of(self, attempt: Attempt) -> SurrogateError:
+        """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out rows."""
         student = self.build(attempt.candidate)
         if attempt.steps:
             self._train(student, attempt)
@@ -107,9 +107,9 @@ class TaskWorkshop:
         teacher = torch.from_numpy(self.teacher_validation)
         variance = float(np.var(self.teacher_validation)) or 1.0 if self.task.kind == "regression" else None
         errors = surrogate_errors(torch.from_numpy(outputs), teacher, kind=self.config.error, variance=variance).numpy()
-        mean = float(errors.mean())
-        half = 1.96 * float(errors.std()) / math.sqrt(len(errors))
-        return mean, (max(0.0, mean - half), mean + half)
+        mean, interval = mean_with_interval(errors)
+        units = name_of_units(self.validation.encoded.input_ids, self.teacher_validation)
+        return SurrogateError(error=mean, interval=interval, errors=tuple(errors.tolist()), units=units)
 
     def _train(self, student: PreTrainedModel, attempt: Attempt) -> None:
         prepare_for_training(student, dropout=False)

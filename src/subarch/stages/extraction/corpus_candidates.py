@@ -6,15 +6,17 @@ on that very loss. What a candidate's head costs counts neither in p̂ nor in î
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -24,7 +26,7 @@ from subarch.arch.build import build_masked_lm
 from subarch.arch.families import family_of
 from subarch.arch.pretrained import has_mlm_head, load_masked_lm, quiet_transformers
 from subarch.errors import ConfigError, DataError, ModelError
-from subarch.stages.extraction.settings import Attempt, ExtractConfig, Timing
+from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_folder
@@ -129,14 +131,20 @@ class CorpusWorkshop:
                 return build_masked_lm(candidate, self.teacher.config)
         return _inherited(candidate, self.teacher, self.model, self.importance, self.drop_order)
 
-    def error_of(self, attempt: Attempt) -> tuple[float, tuple[float, float]]:
-        """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out blocks, with its 95 % interval."""
+    def error_of(self, attempt: Attempt) -> SurrogateError:
+        """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out blocks."""
         student = self.build(attempt.candidate)
         if attempt.steps:
             self._train(student, attempt)
         device = process_state().device
         cast_weights(student, resolve_precision("auto", device)).to(device).eval()
-        return _mean_of_blocks(*self._errors(student))
+        mean, interval, errors = _mean_of_blocks(*self._errors(student))
+        return SurrogateError(error=mean, interval=interval, errors=tuple(errors.tolist()), units=self._units)
+
+    @cached_property
+    def _units(self) -> str:
+        arrays = [(b.inputs["input_ids"], b.positions, b.teacher_hidden.float()) for b in self.held_out]
+        return name_of_units(*(array.cpu().numpy() for batch in arrays for array in batch))
 
     def _train(self, student: PreTrainedModel, attempt: Attempt) -> None:
         settings = replace(self.config.loops[attempt.theta], max_steps=attempt.steps)
@@ -278,19 +286,21 @@ def _held_out(ids: np.ndarray, masking: Masking, teacher: RememberedTeacher, see
         yield HeldOut(inputs=inputs, positions=places, blocks=inside // length, teacher_hidden=hidden)
 
 
-def _mean_of_blocks(errors: np.ndarray, blocks: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """The mean over positions with its 95 % interval; positions of one block are not independent, blocks are.
+def _mean_of_blocks(errors: np.ndarray, blocks: np.ndarray) -> tuple[float, tuple[float, float], np.ndarray]:
+    """The mean over positions, its 95 % interval, and what each block adds to it, (B,), whose mean it is too.
 
-    A ratio estimate with Student's t over blocks; of one block nothing is known but that the error is not negative.
+    Positions of one block are not independent, blocks are: a ratio estimate with Student's t over blocks. Of one block
+    nothing is known but that the error is not negative: the interval is (0, inf).
     """
     numbers, sums = np.unique(blocks, return_inverse=True)[1], np.bincount
     totals, counts = sums(numbers, errors.astype(np.float64)), sums(numbers)
     mean = float(totals.sum() / counts.sum())
+    shares = totals * (len(counts) / counts.sum())
     if len(counts) < 2:
-        return mean, (0.0, 2 * mean)
+        return mean, (0.0, math.inf), shares
     spread = ((totals - mean * counts) ** 2).sum() * len(counts) / (len(counts) - 1)
-    half = float(student_t.ppf(0.975, len(counts) - 1)) * float(np.sqrt(spread)) / counts.sum()
-    return mean, (max(0.0, mean - half), mean + half)
+    half = float(stdtrit(len(counts) - 1, 0.975)) * float(np.sqrt(spread)) / float(counts.sum())
+    return mean, (max(0.0, mean - half), mean + half), shares
 
 
 def _weighed(workshop: CorpusWorkshop) -> CorpusWorkshop:

@@ -106,7 +106,22 @@ def read_or_make_plan(
     file = folder / "plan.json"
     if not file.exists():
         write_json(file, _plan(config, session, workshop, space).to_json())
-    return Plan.from_json(read_json(file))
+    plan = Plan.from_json(read_json(file))
+    _warn_of_no_gain(plan, workshop.teacher.architecture, session)
+    return plan
+
+
+def _warn_of_no_gain(plan: Plan, teacher: Architecture, session: Session) -> None:
+    """Say how many candidates T does not dominate, T itself aside: W is made for a T that is a maximum point."""
+    costs, top = plan.costs, plan.maximum_cost
+    others = [candidate for candidate in plan.candidates if candidate != teacher]
+    beyond = [c for c in others if costs[c].parameters >= top.parameters or costs[c].latency_ms >= top.latency_ms]
+    if beyond:
+        detail = (
+            f"{len(beyond)} of {len(others)} candidates are no smaller or no faster than the teacher "
+            f"({top.parameters / 1e6:.3g} M parameters, {top.latency_ms:.3g} ms); W ranks them below the rest"
+        )
+        session.tell("phase", name="warning", detail=detail)
 
 
 def _plan(config: ExtractConfig, session: Session, workshop: Workshop, space: Sequence[Architecture]) -> Plan:

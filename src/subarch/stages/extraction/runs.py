@@ -12,7 +12,7 @@ from subarch.errors import DivergedError, InterruptedRun
 from subarch.optimize import fptas
 from subarch.running.executor import Outcome
 from subarch.stages.extraction.plan import Plan
-from subarch.stages.extraction.settings import Attempt, Workshop
+from subarch.stages.extraction.settings import Attempt, SurrogateError, Workshop
 from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tracking.record import Run
@@ -60,12 +60,11 @@ class CandidateRuns:
             if self.session.deadline.expired:
                 return  # the rest is left out, but never the first
 
-    def _keep(self, outcome: Outcome[Attempt, tuple[float, tuple[float, float]]]) -> None:
+    def _keep(self, outcome: Outcome[Attempt, SurrogateError]) -> None:
         if isinstance(outcome.error, DivergedError):
             write_json(self._file(outcome.item), {"failed": outcome.error.message, "traceback": outcome.traceback})
             return
-        error, interval = outcome.result()
-        write_json(self._file(outcome.item), {"error": error, "error_interval": interval})
+        write_json(self._file(outcome.item), outcome.result().to_json())
 
     def _told(self, attempt: Attempt) -> Iterator[tuple[Pair, fptas.Measured]]:
         """Report and record a finished attempt, and yield it unless it failed."""
@@ -77,12 +76,14 @@ class CandidateRuns:
             self.failed.append(row | {"steps": attempt.steps, "reason": found["failed"]})
             self._record(attempt, {}, found["traceback"])
             return
-        low, high = found["error_interval"]
+        told = SurrogateError.from_json(found)
         cost = self.plan.costs[attempt.candidate]
-        w = fptas.w_coefficient(cost, found["error"], self.plan.maximum_cost)
-        numbers = {"parameters": cost.parameters, "latency_ms": cost.latency_ms, "error": found["error"], "w": w}
+        w = fptas.w_coefficient(cost, told.error, self.plan.maximum_cost)
+        numbers = {"parameters": cost.parameters, "latency_ms": cost.latency_ms, "error": told.error, "w": w}
         self._record(attempt, numbers, None)
-        measured = fptas.Measured(cost=cost, error=found["error"], error_interval=(low, high))
+        measured = fptas.Measured(
+            cost=cost, error=told.error, error_interval=told.interval, errors=told.errors, units=told.units
+        )
         yield (attempt.candidate, attempt.theta), measured
 
     def _record(self, attempt: Attempt, numbers: dict[str, float], traceback: str | None) -> None:

@@ -45,6 +45,8 @@ class Measure:
     cells: int = 0
     """K, where there is no table."""
     summed: bool = True
+    parts: Array | None = None
+    """(U,) of each unit what the metric is the mean of, or the root of the mean; None where it is neither."""
 
     def units(self, rows: Array) -> Array:
         """The units of some examples, each once, in their order."""
@@ -138,14 +140,17 @@ def _of_counts(name: str, predictions: Predictions, examples: Examples) -> Measu
     cells, classes = _cells(predictions, examples)
     metric = METRICS[name].function
     metric(np.ones((classes, classes)))  # raises where it does not suit the number of classes
-    return Measure(name, np.arange(len(cells)), cells, _square(metric, classes), cells=classes**2)
+    right = (cells // classes == cells % classes).astype(np.float64) if name == "accuracy" else None
+    return Measure(name, np.arange(len(cells)), cells, _square(metric, classes), cells=classes**2, parts=right)
 
 
 def _of_rows(name: str, predictions: Predictions, examples: Examples) -> Measure:
     table = np.stack([_outputs(predictions, examples), np.asarray(examples.labels)], axis=1).astype(np.float64)
     metric = METRICS[name].function
     numbers = np.arange(len(table))
-    return Measure(name, numbers, numbers, lambda rows: metric(rows[..., 0], rows[..., 1]), table, summed=False)
+    squares = (table[:, 0] - table[:, 1]) ** 2 if name == "rmse" else None
+    value = lambda rows: metric(rows[..., 0], rows[..., 1])  # noqa: E731
+    return Measure(name, numbers, numbers, value, table, summed=False, parts=squares)
 
 
 def _f1_answers(name: str, predictions: Predictions, examples: Examples) -> Measure:
@@ -209,12 +214,18 @@ def _mean(name: str, unit_of_row: Array, values: Array, empty: float = 0.0) -> M
     def share(sums: Array) -> Array:
         return np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], empty), where=sums[..., 1] > 0)
 
-    return _tabled(name, unit_of_row, np.stack([values, np.ones(len(values))], axis=1), share)
+    return _tabled(name, unit_of_row, np.stack([values, np.ones(len(values))], axis=1), share, parts=values)
 
 
-def _tabled(name: str, unit_of_row: Array, per_unit: Array, function: Callable[[Array], Array]) -> Measure:
+def _tabled(
+    name: str,
+    unit_of_row: Array,
+    per_unit: Array,
+    function: Callable[[Array], Array],
+    parts: Array | None = None,
+) -> Measure:
     table, codes = np.unique(per_unit, axis=0, return_inverse=True)
-    return Measure(name, unit_of_row, codes.reshape(-1), function, table)
+    return Measure(name, unit_of_row, codes.reshape(-1), function, table, parts=parts)
 
 
 def _square(function: Callable[[Array], Array], classes: int) -> Callable[[Array], Array]:

@@ -13,13 +13,14 @@ from subarch.tasks.scoring.answers import official_best
 from subarch.tasks.scoring.bootstrap import interval, resampled, resampled_differences
 from subarch.tasks.scoring.measures import Measure, measure, metric_names, span_scores
 from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.sign_flip import sign_flip, swap
 
 FEW = 10
 """Examples below which a slice is marked: its numbers say little."""
 LEVEL = 0.05
 """Share of comparisons in which at least one slice is named although none differs."""
 COMPARISONS = 10_000
-"""Resamples of a comparison, at least: p values are no finer than one over them."""
+"""Resamples, flips and swaps of a comparison, at least: p values that are not exact are no finer than one over them."""
 
 
 def score(task: Task, predictions: Predictions, examples: Examples, seed: int) -> dict[str, Any]:
@@ -113,10 +114,14 @@ def compare(
 ) -> dict[str, Any]:
     """How much `other` differs from `one` on the same examples, overall and by slice.
 
-    A paired bootstrap: both are scored on each resample. `p` is twice the share of resamples on the other side of
-    zero. Over all slices it is adjusted by Holm's method (1979), which bounds the chance that even one slice is named
-    by chance, however slices overlap: those by title and by length hold the same examples, and the condition under
-    which Benjamini-Hochberg holds is not known to be met. Slices of fewer than `FEW` examples are not tested.
+    `p` is that of a sign-flip test of the paired differences where the metric is a mean over units (of 0 and 1 it is
+    McNemar's exact test) or the root of one, and of swaps of the two models' answers for F1, the correlations and their
+    like (`sign_flip.py`). `interval` is a paired bootstrap, both scored on each resample. With few units on which the
+    two differ it is too narrow, so that it may leave out zero where p is large: p decides.
+
+    Over all slices p is adjusted by Holm's method (1979), which bounds the chance that even one slice is named by
+    chance, however slices overlap: those by title and by length hold the same examples, and the condition under which
+    Benjamini-Hochberg holds is not known to be met. Slices of fewer than `FEW` examples are not tested.
 
     Returns:
         {"metric", "difference", "interval", "p", "slices": {SLICE: {VALUE: {"count", "metric", "difference",
@@ -163,9 +168,12 @@ def _difference(pair: tuple[Measure, Measure], units: Array | None, seed: int, r
     difference = other.value(units) - one.value(units)
     drawn = resampled_differences(one, other, np.random.default_rng(seed), units, resamples)
     low, high = np.percentile(drawn, [2.5, 97.5])
-    # One is added to both, so that no p is 0 (Davison and Hinkley 1997, section 4.2).
-    beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    p = min(1.0, 2 * (1 + beyond) / (1 + resamples))
+    rng = np.random.default_rng(seed)
+    if one.parts is None or other.parts is None:
+        p = swap(one, other, units, rng, resamples)
+    else:
+        parts = other.parts - one.parts
+        p = sign_flip(parts if units is None else parts[units], rng, resamples)
     return {"difference": difference, "interval": [float(low), float(high)], "p": p}
 
 

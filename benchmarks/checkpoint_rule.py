@@ -44,8 +44,8 @@ from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task
 from subarch.training.classifier import EncodedData
 from subarch.training.loop import ignore_event
-from subarch.training.settings import LoopConfig
 from subarch.training.predict import predict
+from subarch.training.settings import LoopConfig
 
 SIZES = (40, 75, 150, 500)
 """Of E."""

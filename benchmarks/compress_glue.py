@@ -54,7 +54,7 @@ def one_run(task: str, seed: int, arguments: argparse.Namespace) -> dict[str, An
     out = arguments.out / f"{task}-{seed}"
     settings = {"task": task, "seed": seed, "out": str(out), "teacher": str(teacher)}
     result = run_stage("compress", merge(recipe, parse_settings(arguments.settings), settings), session=Session())
-    metrics, sampled = result.metrics, json.loads((out / "deliver.json").read_text())["test_examples"]
+    metrics, sampled = result.metrics, result.metrics["plan"]["test_rows"]
     if sampled is not None:
         score_all(metrics, task, str(teacher), out)
     teacher_row, student, int8 = metrics["teacher"], metrics["student"], metrics["exports"]["onnx-int8"]

@@ -135,7 +135,7 @@ def _made_ready(
     encoded = model.encode(data.train, config.length_for(data.task))
     outputs = None if teacher is None else teacher_outputs(config, data, (encoded, teacher), answers)
     classifier = fresh_classifier(model, data, config.seed, config)
-    prepare_for_training(classifier, dropout=outputs is None or config.distillation.dropout)
+    prepare_for_training(classifier, dropout=config.loop.dropout if outputs is None else config.distillation.dropout)
     batches = training_batches(
         encoded,
         batch_size=config.loop.batch_size,

@@ -64,7 +64,7 @@ def train_span(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         trained = load_span_model(model.path)
-    prepare_for_training(trained, dropout=outputs is None or config.distillation.dropout)
+    prepare_for_training(trained, dropout=config.loop.dropout if outputs is None else config.distillation.dropout)
     context = loop_context(config, session, on_event, outputs.save if outputs else lambda: None)
     encoded = EncodedData(encoded=windows.encoded, pad_token_id=model.pad_token_id)
     batches = training_batches(

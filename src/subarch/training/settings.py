@@ -24,6 +24,9 @@ class LoopConfig:
     """A head that is drawn anew learns so many times as fast: it starts from noise, the encoder does not."""
     optimizer: OptimizerName = "adamw"
     """AdamW, or plain SGD."""
+    dropout: bool = True
+    """Whether a model that learns from labels alone keeps its dropout. A training of a few passes does not overfit, and
+    learns more slowly with it."""
     freeze_vocabulary: bool = False
     """Leave the table of word embeddings as it is: half of a small encoder's parameters, and of its optimiser's time,
     of which a short training changes next to nothing."""

@@ -70,7 +70,9 @@ class CompressConfig:
     seed: int = 0
     max_length: int = 128
     """Longest input in tokens."""
-    finetune: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=16, epochs=4.0, freeze_vocabulary=True))
+    finetune: LoopConfig = field(
+        default_factory=lambda: LoopConfig(batch_size=16, epochs=4.0, dropout=False, freeze_vocabulary=True)
+    )
     """How the teacher is fine-tuned, if it is not yet."""
     extract: SearchConfig = field(default_factory=SearchConfig)
     distil: LoopConfig = field(

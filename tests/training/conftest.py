@@ -4,8 +4,13 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from subarch.arch.architecture import Architecture
+from subarch.arch.families import FAMILIES
 from subarch.tasks.encode import Encoded
+from subarch.training.calibration import Calibration
 from subarch.training.classifier import EncodedData
+from subarch.training.importance import measure_importance
+from subarch.training.inherit import inherit, select
+from subarch.training.losses import divergence, task_loss
 
 PAD = 1
 """RoBERTa counts positions from its padding token, which is 1."""
@@ -93,3 +98,60 @@ def logits_of():
         return model(**batch).logits
 
     return compute
+
+
+def answers(model, batch):
+    """Logits of a classifier."""
+    return model(
+        **{name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+    ).logits
+
+
+def kl(logits, batch):
+    return divergence(logits, batch["teacher_logits"], 1.0)
+
+
+@pytest.fixture
+def school(tiny, classifier_of, encoded_data):
+    """A teacher of a family, its importance on 96 examples, and `make(student)`: the student with what it inherits."""
+
+    class School:
+        def __init__(self, family, **changes):
+            self.family = FAMILIES[family]
+            self.architecture = tiny(family, **changes)
+            self.model = classifier_of(self.architecture)
+            self.data = encoded_data(96)
+            self._importance = None
+
+        @property
+        def batches(self):
+            return [self.data.batch(np.arange(start, start + 8)) for start in range(0, 96, 8)]
+
+        @property
+        def importance(self):
+            if self._importance is None:
+                self._importance = measure_importance(self.model, self.architecture, self.batches, task_loss)
+            return self._importance
+
+        def select(self, student, drop_order=(0, 1, 2), vocab=None):
+            return select(student, self.architecture, self.importance, drop_order=drop_order, vocab=vocab)
+
+        @property
+        def calibration(self):
+            return Calibration(
+                teacher=self.model,
+                architecture=self.architecture,
+                batches=self.batches,
+                outputs=answers,
+                divergence=kl,
+            )
+
+        def make(self, student, selection, calibration=None):
+            model = classifier_of(student, seed=99)
+            inherit(model, self.model, (student, self.architecture), selection, calibration)
+            return model
+
+        def layer(self, index, name):
+            return self.model.get_submodule(f"{self.family.layer_path(index)}.{name}")
+
+    return School

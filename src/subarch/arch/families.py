@@ -41,6 +41,9 @@ class Family:
     """Module, relative to the layer, whose input is the concatenated heads."""
     ffn_output: str
     """Module, relative to the layer, whose input is the intermediate activation."""
+    ffn_norm: str | None
+    """Module, relative to the layer, that normalises the sum of the feed-forward network's output and its input; None
+    where the sum itself is the layer's output, and whoever reads it normalises it."""
     classifier: str
     """Module of the sequence-classification model that gives the logits."""
     classifier_dense: str
@@ -134,6 +137,7 @@ BERT = Family(
     ),
     attention_output="attention.output.dense",
     ffn_output="output.dense",
+    ffn_norm="output.LayerNorm",
     classifier="classifier",
     classifier_dense="bert.pooler.dense",
     mlm_head=("cls",),
@@ -161,6 +165,7 @@ ROBERTA = Family(
     ),
     attention_output="attention.output.dense",
     ffn_output="output.dense",
+    ffn_norm="output.LayerNorm",
     classifier="classifier.out_proj",
     classifier_dense="classifier.dense",
     mlm_head=("lm_head",),
@@ -205,6 +210,7 @@ DISTILBERT = Family(
     ),
     attention_output="attention.out_lin",
     ffn_output="ffn.lin2",
+    ffn_norm="output_layer_norm",
     classifier="classifier",
     classifier_dense="pre_classifier",
     mlm_head=("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector"),
@@ -235,6 +241,7 @@ ELECTRA = Family(
     ),
     attention_output="attention.output.dense",
     ffn_output="output.dense",
+    ffn_norm="output.LayerNorm",
     classifier="classifier.out_proj",
     classifier_dense="classifier.dense",
     mlm_head=("generator_predictions", "generator_lm_head"),
@@ -265,6 +272,7 @@ MODERNBERT = Family(
     ),
     attention_output="attn.Wo",
     ffn_output="mlp.Wo",
+    ffn_norm=None,
     classifier="classifier",
     classifier_dense="head.dense",
     mlm_head=("head", "decoder"),

@@ -16,6 +16,7 @@ from subarch.arch.architecture import Architecture
 from subarch.errors import ConfigError
 from subarch.optimize import fptas
 from subarch.optimize.halving import Rung, halve, rung_steps
+from subarch.running.budget import Deadline
 from subarch.stages.extraction.candidates import open_workshop
 from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
 from subarch.stages.extraction.runs import CandidateRuns
@@ -29,6 +30,8 @@ from subarch.tasks.base import Task, TaskData
 
 __all__ = ["PRESETS", "ExtractConfig", "extract", "require_searchable"]
 
+WEIGHING = 0.1
+"""Share of the search's time after which the pass that weighs the teacher's parts may stop early; ours."""
 SEARCHED = ("classification", "regression")
 """Kinds of tasks whose surrogate error is defined."""
 
@@ -55,7 +58,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
         with session.recorded(folder, f"extract {source.name}") as run:
             started = time.monotonic()
             session.phase("weighing the teacher's parts")
-            workshop, vocab_size = source.open(folder.path)
+            workshop, vocab_size = source.open(folder.path, session.deadline.share(WEIGHING))
             space = candidate_space(config, teacher.architecture, vocab_size)
             plan = read_or_make_plan(config, session, workshop, space, folder.path)
             runs = CandidateRuns(plan=plan, workshop=workshop, session=session, run=run, folder=folder.path)
@@ -75,8 +78,8 @@ class Source(Protocol):
     least_vocabulary: int
     """Fewest tokens that students can have."""
 
-    def open(self, folder: Path) -> tuple[Workshop, int]:
-        """The workshop, and the vocabulary of its students."""
+    def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
+        """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""
         ...
 
 
@@ -88,9 +91,9 @@ class TaskSource:
         self.name, self.fingerprint = data.task.name, data.fingerprint
         self.least_vocabulary = max(1, round(config.space.vocabulary * teacher.architecture.vocab_size))
 
-    def open(self, folder: Path) -> tuple[Workshop, int]:
-        """The workshop, and the vocabulary of its students."""
-        workshop = open_workshop(self.config, self.data, self.teacher, folder)
+    def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
+        """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""
+        workshop = open_workshop(self.config, self.data, self.teacher, folder, deadline)
         return workshop, workshop.vocab_size
 
 

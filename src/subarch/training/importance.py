@@ -2,8 +2,9 @@
 
 The importance of a structure is the empirical Fisher information of a mask on it: the squared derivative of the loss
 by the mask, summed over batches (Molchanov et al. 2019, arXiv 1906.10771; Kwon et al. 2022, arXiv 2204.09656). By the
-chain rule that derivative is the sum of weight · gradient over the weights that the mask would multiply. The second
-moments of the feed-forward activations are kept too: `inherit` solves least squares with them.
+chain rule that derivative is the sum of weight · gradient over the weights that the mask would multiply. A mask is on a
+whole head, as in Kwon et al. Departures: the square is taken of a batch's mean loss, as in their released code, not of
+each example's; only the diagonal is used, without their search and rearrangement over pairs of masks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from torch import Tensor, nn
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.families import Family, axes_of, family_of
+from subarch.running.budget import Deadline
 from subarch.training.losses import Batch, Loss
+
+LEAST_ROWS = 64
+"""Rows that are seen whatever the time; ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,44 +35,55 @@ class Importance:
     embedding: np.ndarray
     """Shape (embedding width,); only ELECTRA's differs from `hidden`."""
     attention: np.ndarray
-    """Shape (layers, hidden_size): dimensions of the concatenated heads."""
+    """Shape (layers, num_attention_heads): whole heads."""
     intermediate: np.ndarray
     """Shape (layers, intermediate_size)."""
-    moments: tuple[Tensor, ...]
-    """Per layer, XᵀX over tokens, where X is the feed-forward activation with a constant 1 appended."""
 
 
 def measure_importance(
-    teacher: nn.Module, architecture: Architecture, batches: Iterable[Batch], loss: Loss
+    teacher: nn.Module,
+    architecture: Architecture,
+    batches: Iterable[Batch],
+    loss: Loss,
+    deadline: Deadline | None = None,
 ) -> Importance:
-    """Run `batches` forward and backward through the teacher (fp32), without changing its weights."""
+    """Run `batches` forward and backward through the teacher (fp32), without changing its weights.
+
+    Args:
+        teacher: A model with a head, in fp32.
+        architecture: Its sizes.
+        batches: In the order in which they count.
+        loss: What the task minimises.
+        deadline: Once it has passed and `LEAST_ROWS` rows were seen, the batches that are left are left out.
+    """
     family = family_of(architecture.family)
-    layers = range(architecture.num_hidden_layers)
+    layers, heads = range(architecture.num_hidden_layers), architecture.num_attention_heads
     scores = {
         "hidden": torch.zeros(architecture.hidden_size),
         "embedding": torch.zeros(architecture.embedding_width),
-        "attention": torch.zeros(len(layers), architecture.hidden_size),
+        "attention": torch.zeros(len(layers), heads),
         "intermediate": torch.zeros(len(layers), architecture.intermediate_size),
     }
     parameters = dict(teacher.named_parameters())
-    width = architecture.intermediate_size
-    moments = [torch.zeros(width + 1, width + 1) for _ in layers]
     teacher.eval()
-    for batch in batches:
-        teacher.zero_grad(set_to_none=True)
-        inputs = {name: batch[name] for name in batch if name not in ("labels", "teacher_logits")}
-        with _recording(teacher, family, moments, inputs["attention_mask"].bool()):
-            value = loss(teacher(**inputs).logits, batch)
-        value.backward()  # type: ignore[no-untyped-call]
-        for axis in ("hidden", "embedding"):
-            scores[axis] += _derivative(parameters, family, axis, len(scores[axis])).square()
-        for layer in layers:
-            path = family.layer_path(layer)
-            scores["attention"][layer] += _columns(parameters[f"{path}.{family.attention_output}.weight"]).square()
-            scores["intermediate"][layer] += _columns(parameters[f"{path}.{family.ffn_output}.weight"]).square()
+    rows = 0
+    with _without_tables(parameters, family):
+        for batch in batches:
+            if deadline is not None and deadline.expired and rows >= LEAST_ROWS:
+                break
+            rows += len(batch["input_ids"])
+            teacher.zero_grad(set_to_none=True)
+            inputs = {name: batch[name] for name in batch if name not in ("labels", "teacher_logits")}
+            loss(teacher(**inputs).logits, batch).backward()  # type: ignore[no-untyped-call]
+            for axis in ("hidden", "embedding"):
+                scores[axis] += _derivative(parameters, family, axis, len(scores[axis])).square()
+            for layer in layers:
+                path = family.layer_path(layer)
+                dimensions = _columns(parameters[f"{path}.{family.attention_output}.weight"])
+                scores["attention"][layer] += dimensions.reshape(heads, -1).sum(1).square()
+                scores["intermediate"][layer] += _columns(parameters[f"{path}.{family.ffn_output}.weight"]).square()
     teacher.zero_grad(set_to_none=True)
-    arrays = {axis: score.numpy() for axis, score in scores.items()}
-    return Importance(**arrays, moments=tuple(moments))
+    return Importance(**{axis: score.numpy() for axis, score in scores.items()})
 
 
 def _columns(weight: Tensor) -> Tensor:
@@ -94,26 +110,13 @@ def _derivative(parameters: dict[str, nn.Parameter], family: Family, axis: str, 
 
 
 @contextmanager
-def _recording(teacher: nn.Module, family: Family, moments: list[Tensor], mask_BS: Tensor) -> Iterator[None]:
-    """Add each layer's second moments of the feed-forward activation, over the tokens that are no padding."""
-    mask = mask_BS.reshape(-1)
-
-    def record(layer: int, activation: Tensor) -> None:
-        rows = activation.detach().reshape(-1, activation.shape[-1])[mask].float()
-        rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
-        moments[layer] += rows.T @ rows
-
-    def hook_of(layer: int):  # type: ignore[no-untyped-def]  # noqa: ANN202  (a closure for torch's hook)
-        return lambda module, arguments: record(layer, arguments[0])
-
-    handles = [
-        teacher.get_submodule(f"{family.layer_path(layer)}.{family.ffn_output}").register_forward_pre_hook(
-            hook_of(layer)
-        )
-        for layer in range(len(moments))
-    ]
+def _without_tables(parameters: dict[str, nn.Parameter], family: Family) -> Iterator[None]:
+    """No gradient of the vocabulary's rows inside the context: they are most of a small model, and nobody reads it."""
+    tables = [p for name, p in parameters.items() if "vocab" in axes_of(family, name) and p.requires_grad]
+    for table in tables:
+        table.requires_grad_(False)
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for table in tables:
+            table.requires_grad_(True)

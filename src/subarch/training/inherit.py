@@ -1,9 +1,8 @@
 """A student that starts as its teacher's most important part, not as noise.
 
 Every parameter is cut along its named axes (arch/families.py): layers chosen, whole heads and feed-forward neurons
-kept by importance, hidden dimensions and vocabulary rows selected. Where neurons went, the output matrix of the
-feed-forward network is solved anew by least squares, so that what is left stands in for what was removed
-(cf. Kwon et al. 2022, arXiv 2204.09656, and ZipLM, arXiv 2302.04089).
+kept by importance, hidden dimensions and vocabulary rows selected. Then training/correction.py makes up for what went,
+where that helps.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from subarch.arch.architecture import Architecture
-from subarch.arch.families import Family, axes_of, family_of, layer_of, rename_layer
+from subarch.arch.families import axes_of, family_of, layer_of, rename_layer
 from subarch.errors import ModelError
+from subarch.training.calibration import Calibration
+from subarch.training.correction import Kept, correct
 from subarch.training.importance import Importance
-
-RIDGE = 1e-3
-"""Damping of the least squares, relative to the mean square of an activation; ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +69,18 @@ def select(
     attention = None
     if student.hidden_size < teacher.hidden_size:
         attention = tuple(
-            _heads(importance.attention[layer], student.num_attention_heads, teacher.head_dim) for layer in layers
+            _dimensions(_top(importance.attention[layer], student.num_attention_heads), teacher.head_dim)
+            for layer in layers
         )
     intermediate = None
     if student.intermediate_size < teacher.intermediate_size:
         intermediate = tuple(_top(importance.intermediate[layer], student.intermediate_size) for layer in layers)
     return Selection(
         layers=layers,
-        hidden=_top(importance.hidden, student.hidden_size),
-        embedding=_top(importance.embedding, student.embedding_width)
+        hidden=_smaller(importance.hidden, student.hidden_size),
+        embedding=_smaller(importance.embedding, student.embedding_width)
         if teacher.embedding_size
-        else _top(importance.hidden, student.hidden_size),
+        else _smaller(importance.hidden, student.hidden_size),
         attention=attention,
         intermediate=intermediate,
         vocab=None if vocab is None else np.asarray(vocab),
@@ -93,7 +92,7 @@ def inherit(
     teacher: nn.Module,
     architectures: tuple[Architecture, Architecture],
     selection: Selection,
-    importance: Importance | None = None,
+    calibration: Calibration | None = None,
 ) -> None:
     """Fill a freshly built `student` with the selected weights of `teacher`, in place.
 
@@ -102,7 +101,7 @@ def inherit(
         teacher: The fine-tuned teacher.
         architectures: (student's, teacher's).
         selection: From `select`.
-        importance: With it, feed-forward outputs are solved anew by least squares.
+        calibration: Of this teacher. With it, what was cut is made up for where that helps (`correct`).
 
     Raises:
         ModelError: The heads differ in width.
@@ -116,8 +115,9 @@ def inherit(
             axes = axes_of(family, name)
             origin = name if layer is None else rename_layer(family, name, selection.layers[layer])
             target.copy_(_cut(source[origin], axes, selection, layer))
-        if importance is not None and selection.intermediate is not None:
-            _solve_feed_forward(student, teacher, family, selection, importance)
+    if calibration is not None:
+        kept = Kept(layers=selection.layers, hidden=selection.hidden, vocab=selection.vocab)
+        correct(student, kept, calibration)
 
 
 def rank_layers(architecture: Architecture, error_of: Callable[[tuple[int, ...]], float]) -> list[int]:
@@ -141,9 +141,13 @@ def _top(scores: np.ndarray, count: int) -> np.ndarray:
     return np.sort(np.argsort(-scores, kind="stable")[:count])
 
 
-def _heads(scores: np.ndarray, heads: int, head_dim: int) -> np.ndarray:
-    kept = _top(scores.reshape(-1, head_dim).sum(1), heads)
-    return (kept[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
+def _smaller(scores: np.ndarray, count: int) -> np.ndarray | None:
+    return None if count == len(scores) else _top(scores, count)
+
+
+def _dimensions(heads: np.ndarray, head_dim: int) -> np.ndarray:
+    dimensions: np.ndarray = (heads[:, None] * head_dim + np.arange(head_dim)).reshape(-1)
+    return dimensions
 
 
 def _cut(weight: Tensor, axes: Sequence[str | None], selection: Selection, layer: int | None) -> Tensor:
@@ -169,33 +173,6 @@ def _indices(axis: str | None, selection: Selection, layer: int | None, size: in
     if per_layer is None:
         return None
     return np.concatenate([per_layer[layer] + block * (size // blocks) for block in range(blocks)])
-
-
-def _solve_feed_forward(
-    student: nn.Module, teacher: nn.Module, family: Family, selection: Selection, importance: Importance
-) -> None:
-    """W' = argmin ‖X W'ᵀ - Y‖² + λ‖W' - W_kept‖²: X the kept activations (and 1 for the bias), Y the old output."""
-    assert selection.intermediate is not None
-    for layer, origin in enumerate(selection.layers):
-        old = teacher.get_submodule(f"{family.layer_path(origin)}.{family.ffn_output}")
-        new = student.get_submodule(f"{family.layer_path(layer)}.{family.ffn_output}")
-        assert isinstance(old, nn.Linear) and isinstance(new, nn.Linear)
-        moment = importance.moments[origin].double()
-        width = old.weight.shape[1]
-        full = old.weight.double() if old.bias is None else torch.cat([old.weight, old.bias[:, None]], 1).double()
-        kept = torch.from_numpy(selection.intermediate[layer])
-        if old.bias is not None:
-            kept = torch.cat([kept, torch.tensor([width])])
-        moment = moment[: full.shape[1], : full.shape[1]]
-        gram = moment[kept][:, kept]
-        damping = RIDGE * gram.diagonal().mean().clamp_min(1e-12)
-        target = moment[kept] @ full.T + damping * full.T[kept]
-        solved = torch.linalg.solve(gram + damping * torch.eye(len(kept), dtype=gram.dtype), target).T.float()
-        if selection.hidden is not None:
-            solved = solved[torch.from_numpy(selection.hidden)]
-        new.weight.copy_(solved[:, : new.weight.shape[1]])
-        if new.bias is not None:
-            new.bias.copy_(solved[:, -1])
 
 
 def _require_smaller(student: Architecture, teacher: Architecture) -> None:

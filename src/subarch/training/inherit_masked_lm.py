@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_masked_lm
+from subarch.training.calibration import Calibration
 from subarch.training.held_out import HeldOutBatch, masked_logits
-from subarch.training.importance import Importance, measure_importance
-from subarch.training.inherit import inherit, rank_layers, select
-from subarch.training.losses import Batch, surrogate_errors
+from subarch.training.importance import measure_importance
+from subarch.training.inherit import inherit, select
+from subarch.training.losses import Batch, divergence
 from subarch.training.masked_lm import Blocks, masked_inputs
 from subarch.training.masking import Masking, mask_tokens
+from subarch.training.skipping import rank_by_skipping
+from subarch.training.stack import ENCODER_INPUTS
 
 CALIBRATION_TOKENS = 4096
-"""Tokens from which importance is measured, as for a task; ours."""
+"""Tokens by which the teacher is weighed and the student is corrected, as for a task; ours."""
 ROWS_TOKENS = 1024
 """Tokens of a pass: here every token goes through the vocabulary head."""
 IGNORED = -100
@@ -44,37 +47,33 @@ def inherited_masked_lm(
     teacher.set_attn_implementation("eager")
     batches = _calibration(blocks, masking, seed)
     importance = measure_importance(teacher, full, batches, _loss)
-    order = _drop_order(student, full, teacher, importance, batches)
-    selection = select(student, full, importance, drop_order=order)
+    calibration = Calibration(
+        teacher=teacher.eval(), architecture=full, batches=batches, outputs=_answers, divergence=_divergence
+    )
+    selection = select(student, full, importance, drop_order=_drop_order(student, calibration))
     model = build_masked_lm(student, config, layers=selection.layers, empty=True)
-    inherit(model, teacher, (student, full), selection, importance)
+    inherit(model, teacher, (student, full), selection, calibration)
     return model
 
 
-def _drop_order(
-    student: Architecture, full: Architecture, teacher: PreTrainedModel, importance: Importance, batches: list[Batch]
-) -> list[int]:
+def _drop_order(student: Architecture, calibration: Calibration) -> list[int]:
     """Layers of the teacher, the most dispensable first; in their own order where all of them stay."""
-    if student.num_hidden_layers == full.num_hidden_layers:
-        return list(range(full.num_hidden_layers))
-    first = batches[0]
-    positions = torch.nonzero(first["labels"].reshape(-1) != IGNORED).squeeze(1)
-    asked = HeldOutBatch(
-        inputs={"input_ids": first["input_ids"], "attention_mask": first["attention_mask"]},
-        positions=positions,
-        labels=first["labels"].reshape(-1)[positions],
-    )
-    reference = masked_logits(teacher.eval(), asked)
+    if student.num_hidden_layers == calibration.architecture.num_hidden_layers:
+        return list(range(student.num_hidden_layers))
+    return rank_by_skipping(calibration, 1)
 
-    def error_of(layers: tuple[int, ...]) -> float:
-        shallow = full.keep_layers(layers)
-        model = build_masked_lm(shallow, teacher.config.to_dict(), layers=layers, empty=True)
-        dropped = [layer for layer in range(full.num_hidden_layers) if layer not in layers]
-        inherit(model, teacher, (shallow, full), select(shallow, full, importance, drop_order=dropped))
-        outputs = masked_logits(model.eval(), asked)
-        return float(surrogate_errors(outputs, reference, kind="kl", variance=None).mean())
 
-    return rank_layers(full, error_of)
+@torch.no_grad()
+def _answers(model: nn.Module, batch: Batch) -> Tensor:
+    """Logits (M, V) at the positions that have a label."""
+    labels = batch["labels"].reshape(-1)
+    positions = torch.nonzero(labels != IGNORED).squeeze(1)
+    inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
+    return masked_logits(model, HeldOutBatch(inputs=inputs, positions=positions, labels=labels[positions]))
+
+
+def _divergence(logits_MV: Tensor, batch: Batch) -> Tensor:
+    return divergence(logits_MV, batch["teacher_logits"], 1.0)
 
 
 def _calibration(blocks: Blocks, masking: Masking, seed: int) -> list[Batch]:

@@ -46,12 +46,10 @@ def donor_of(folder, task=CLASSES):
     ramps = {
         "hidden": torch.arange(sizes.hidden_size).numpy(),
         "embedding": torch.arange(sizes.embedding_width).numpy(),
-        "attention": torch.arange(sizes.hidden_size).repeat(sizes.num_hidden_layers, 1).numpy(),
+        "attention": torch.arange(sizes.num_attention_heads).repeat(sizes.num_hidden_layers, 1).numpy(),
         "intermediate": torch.arange(sizes.intermediate_size).repeat(sizes.num_hidden_layers, 1).numpy(),
     }
-    moments = tuple(torch.eye(sizes.intermediate_size + 1) for _ in range(sizes.num_hidden_layers))
-    importance = Importance(**ramps, moments=moments)
-    return Donor(task=task, teacher=teacher, model=model, importance=importance, drop_order=(1, 2, 0))
+    return Donor(task=task, teacher=teacher, model=model, importance=Importance(**ramps), drop_order=(1, 2, 0))
 
 
 def built(donor, seed=0, dropout=False, kept=None, **settings):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
@@ -19,23 +21,29 @@ from subarch.arch.build import build_classifier, build_config, empty_classifier
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
 from subarch.optimize.fptas import mean_with_interval
+from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import read_json, replacing_folder
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.encode import bucketed_batches, pad
+from subarch.training.calibration import Calibration
 from subarch.training.classifier import EncodedData, TeacherOutputs, distillation_loss_for, loss_for, training_batches
 from subarch.training.importance import Importance, measure_importance
-from subarch.training.inherit import inherit, rank_layers, select
+from subarch.training.inherit import inherit, select
 from subarch.training.loop import LoopContext, train
 from subarch.training.losses import Batch, surrogate_errors
 from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
 from subarch.training.predict import predict
+from subarch.training.processes import process_state
+from subarch.training.skipping import rank_by_skipping
+from subarch.training.stack import ENCODER_INPUTS
 
 CALIBRATION_TOKENS = 4096
-"""Tokens of training text from which importance is measured; ours."""
-RANKING_EXAMPLES = 64
+"""Tokens of training text by which the teacher is weighed and students are corrected; ours."""
+RANKING_EXAMPLES = 32
+"""Rows of it on which layers are left out; ours."""
 TIMED_LENGTHS = (0.25, 0.5, 0.75)
 """Quantiles of the validation lengths at which candidates are timed."""
 
@@ -48,6 +56,7 @@ class TaskWorkshop:
     task: Task
     teacher: ModelFolder
     model: PreTrainedModel
+    calibration: Calibration
     importance: Importance
     drop_order: tuple[int, ...]
     kept_tokens: tuple[int, ...] | None
@@ -63,8 +72,13 @@ class TaskWorkshop:
         """Tokens that students keep."""
         return self.teacher.architecture.vocab_size if self.kept_tokens is None else len(self.kept_tokens)
 
-    def build(self, candidate: Architecture) -> PreTrainedModel:
-        """A student of this size with the teacher's most important weights, or with random ones."""
+    def build(self, candidate: Architecture, *, correct: bool = True) -> PreTrainedModel:
+        """A student of this size with the teacher's most important weights, or with random ones.
+
+        Args:
+            candidate: Its sizes.
+            correct: Whether what was cut is made up for; what is only timed does not need it.
+        """
         labels: dict[str, Any] = {
             "num_labels": self.task.num_outputs,
             "id2label": dict(enumerate(self.task.labels)) or {0: self.task.label},
@@ -78,7 +92,7 @@ class TaskWorkshop:
         selection = select(candidate, teacher, self.importance, drop_order=self.drop_order, vocab=self.kept_tokens)
         config = build_config(candidate, self._student_config, layers=selection.layers, **labels)
         student = empty_classifier(config)
-        inherit(student, self.model, (candidate, teacher), selection, self.importance)
+        inherit(student, self.model, (candidate, teacher), selection, self.calibration if correct else None)
         return student
 
     def facts(self, candidate: Architecture) -> dict[str, Any]:
@@ -129,7 +143,8 @@ class TaskWorkshop:
             teacher, *others = nominal_timings((self.teacher.architecture, *candidates), lengths, timing.batch_size)
             return teacher, others
         requests = random_requests(timing, self.vocab_size) or self._requests
-        return time_in_turn(timing, self.model.float(), candidates, self.build, requests)
+        build = partial(self.build, correct=False)
+        return time_in_turn(timing, self.model.float(), candidates, build, requests)
 
     def save_student(self, candidate: Architecture, path: Path) -> None:
         """Write the untrained student with its tokenizer as a Hugging Face folder."""
@@ -164,20 +179,30 @@ class TaskWorkshop:
         return cut_special_ids(self.teacher.config, self.kept_tokens)
 
 
-def open_workshop(config: ExtractConfig, data: TaskData, teacher: ModelFolder, folder: Path) -> TaskWorkshop:
-    """Read the teacher, cut its vocabulary, and weigh its parts on training data."""
-    model = teacher.classifier(data.task)
+def open_workshop(
+    config: ExtractConfig, data: TaskData, teacher: ModelFolder, folder: Path, deadline: Deadline | None = None
+) -> TaskWorkshop:
+    """Read the teacher, cut its vocabulary, and weigh its parts on training data; in less of them after `deadline`."""
+    model = teacher.classifier(data.task).eval()
     teacher_train = teacher.encode(data.train, config.max_length)
     kept, tokenizer = _cut_vocabulary(config, teacher, teacher_train, folder / "tokenizer")
     validation = data.validation.sample(config.error_examples, config.seed)
     teacher_validation = teacher.encode(validation, config.max_length)
     assert data.train.labels is not None
-    importance, drop_order = _weigh(model, teacher, data, teacher_train, config.seed)
+    calibration = Calibration(
+        teacher=model,
+        architecture=teacher.architecture,
+        batches=tuple(_calibration(teacher_train, config.seed)),
+        outputs=_answers,
+        divergence=distillation_loss_for(data.task, data.train.labels),
+    )
+    importance, drop_order = _weigh(calibration, data.task, data.train.labels, deadline)
     return TaskWorkshop(
         config=config,
         task=data.task,
         teacher=teacher,
         model=model,
+        calibration=calibration,
         importance=importance,
         drop_order=drop_order,
         kept_tokens=kept,
@@ -185,13 +210,20 @@ def open_workshop(config: ExtractConfig, data: TaskData, teacher: ModelFolder, f
         train_data=tokenizer.encode(data.train, config.max_length),
         validation=tokenizer.encode(validation, config.max_length),
         teacher_train=TeacherOutputs(
-            teacher=teacher.classifier(data.task),
+            teacher=_answering(model),
             data=teacher_train,
             path=folder / "teacher_outputs.safetensors",
         ),
         teacher_validation=predict(model, teacher_validation.encoded, teacher_validation.pad_token_id),
         labels=data.train.labels,
     )
+
+
+def _answering(model: PreTrainedModel) -> PreTrainedModel:
+    """The teacher as it answers, in the device's precision; `model` stays in fp32 on the CPU."""
+    device = process_state().device
+    same = device.type == "cpu" and resolve_precision("auto", device) == torch.float32
+    return model if same else deepcopy(model)
 
 
 def _cut_vocabulary(
@@ -217,31 +249,17 @@ def _cut_vocabulary(
 
 
 def _weigh(
-    model: PreTrainedModel, teacher: ModelFolder, data: TaskData, train_data: EncodedData, seed: int
+    calibration: Calibration, task: Task, labels: np.ndarray, deadline: Deadline | None
 ) -> tuple[Importance, tuple[int, ...]]:
     """Importance of the teacher's parts, and its layers from the most dispensable on."""
-    architecture = teacher.architecture
-    assert data.train.labels is not None
-    loss = loss_for(data.task, data.train.labels)
-    importance = measure_importance(model, architecture, _calibration(train_data, seed), loss)
-    sample = np.random.default_rng(seed).permutation(len(data.train))[:RANKING_EXAMPLES]
-    encoded = train_data.encoded.take(sample)
-    reference = torch.from_numpy(predict(model, encoded, train_data.pad_token_id))
-    variance = float(reference.var()) or 1.0 if data.task.kind == "regression" else None
+    architecture, loss = calibration.architecture, loss_for(task, labels)
+    importance = measure_importance(calibration.teacher, architecture, calibration.batches, loss, deadline)
+    return importance, tuple(rank_by_skipping(calibration, RANKING_EXAMPLES))
 
-    def error_of(layers: tuple[int, ...]) -> float:
-        shallow = architecture.keep_layers(layers)
-        student = empty_classifier(
-            build_config(shallow, teacher.config, num_labels=data.task.num_outputs, layers=layers)
-        )
-        order = [layer for layer in range(architecture.num_hidden_layers) if layer not in layers]
-        selection = select(shallow, architecture, importance, drop_order=order)
-        inherit(student, model, (shallow, architecture), selection)
-        cast_weights(student, resolve_precision("auto", torch.device("cpu")))
-        outputs = torch.from_numpy(predict(student, encoded, train_data.pad_token_id))
-        return float(surrogate_errors(outputs, reference, kind="kl", variance=variance).mean())
 
-    return importance, tuple(rank_layers(architecture, error_of))
+def _answers(model: nn.Module, batch: Batch) -> Tensor:
+    logits: Tensor = model(**{name: batch[name] for name in ENCODER_INPUTS if name in batch}).logits
+    return logits
 
 
 def _calibration(train_data: EncodedData, seed: int) -> Iterator[Batch]:

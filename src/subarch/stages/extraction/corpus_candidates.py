@@ -26,15 +26,17 @@ from subarch.arch.build import build_masked_lm
 from subarch.arch.families import family_of
 from subarch.arch.pretrained import has_mlm_head, load_masked_lm, quiet_transformers
 from subarch.errors import ConfigError, DataError, ModelError
+from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_folder
 from subarch.tasks.corpus.shards import Blocks, Shards, tokenizer_sha256
+from subarch.training.calibration import Calibration
 from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, rank_layers, select
 from subarch.training.loop import LoopContext, train
-from subarch.training.losses import Batch, surrogate_errors
+from subarch.training.losses import Batch, divergence, surrogate_errors
 from subarch.training.masked_lm import (
     MaskedLanguageModel,
     MaskedLmLoss,
@@ -47,9 +49,11 @@ from subarch.training.masked_lm import (
 from subarch.training.masking import Masking, mask_tokens
 from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
 from subarch.training.processes import process_state
+from subarch.training.stack import ENCODER_INPUTS, LayerStack
 
 CALIBRATION_TOKENS = 4096
-"""Tokens of the training blocks from which importance is measured; ours."""
+"""Tokens of the training blocks by which the teacher is weighed and students are corrected; ours."""
+IGNORED = -100
 RANKING_BLOCKS = 8
 REMEMBERED_BYTES = 2**28
 """Of the teacher's hidden states; what comes beyond this is computed each time."""
@@ -120,16 +124,23 @@ class CorpusWorkshop:
     train_blocks: Blocks
     held_out: tuple[HeldOut, ...]
     importance: Importance | None
-    """None where candidates start from noise; likewise `drop_order`."""
+    """None where candidates start from noise; likewise the two below."""
     drop_order: tuple[int, ...] | None
+    calibration: Calibration | None
 
-    def build(self, candidate: Architecture) -> PreTrainedModel:
-        """A masked language model of this size, random or with the teacher's most important weights."""
+    def build(self, candidate: Architecture, *, correct: bool = True) -> PreTrainedModel:
+        """A masked language model of this size, random or with the teacher's most important weights.
+
+        Args:
+            candidate: Its sizes.
+            correct: Whether what was cut is made up for; what is only timed does not need it.
+        """
         if self.importance is None or self.drop_order is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.config.seed)
                 return build_masked_lm(candidate, self.teacher.config)
-        return _inherited(candidate, self.teacher, self.model, self.importance, self.drop_order)
+        weighed = self.importance, self.drop_order
+        return _inherited(candidate, self.teacher, self.model, weighed, self.calibration if correct else None)
 
     def error_of(self, attempt: Attempt) -> SurrogateError:
         """Lines 7 and 8 of Algorithm 1: build, train for s steps, ê on held-out blocks."""
@@ -183,7 +194,11 @@ class CorpusWorkshop:
             teacher, *others = nominal_timings((architecture, *candidates), timing.sequence_lengths, timing.batch_size)
             return teacher, others
         requests = random_requests(timing, architecture.vocab_size)
-        return time_in_turn(timing, _encoder(self.model), candidates, lambda c: _encoder(self.build(c)), requests)
+
+        def encoder_of(candidate: Architecture) -> nn.Module:
+            return _encoder(self.build(candidate, correct=False))
+
+        return time_in_turn(timing, _encoder(self.model), candidates, encoder_of, requests)
 
     def save_student(self, candidate: Architecture, path: Path) -> None:
         """Write the untrained student with its tokenizer as a Hugging Face folder."""
@@ -243,8 +258,8 @@ class CorpusSource:
             )
         return cls(config, shards, teacher)
 
-    def open(self, folder: Path) -> tuple[CorpusWorkshop, int]:
-        """The workshop, and the vocabulary of its students."""
+    def open(self, folder: Path, deadline: Deadline) -> tuple[CorpusWorkshop, int]:
+        """The workshop, and the vocabulary of its students; its teacher is weighed by a few blocks in any case."""
         teacher, config = self.teacher, self.config
         model = load_masked_lm(teacher.path)
         masking = Masking(
@@ -266,6 +281,7 @@ class CorpusSource:
             held_out=tuple(_held_out(validation.take(chosen), masking, answering, config.seed)),
             importance=None,
             drop_order=None,
+            calibration=None,
         )
         if config.start == "inherited":
             workshop = _weighed(workshop)
@@ -305,22 +321,36 @@ def _mean_of_blocks(errors: np.ndarray, blocks: np.ndarray) -> tuple[float, tupl
 
 def _weighed(workshop: CorpusWorkshop) -> CorpusWorkshop:
     """The workshop with the importance of the teacher's parts, and its layers from the most dispensable on."""
-    architecture, model = workshop.teacher.architecture, workshop.model
-    importance = measure_importance(model, architecture, _calibration(workshop), _masked_cross_entropy)
+    architecture, model = workshop.teacher.architecture, workshop.model.eval()
+    batches = tuple(_calibration(workshop))
+    importance = measure_importance(model, architecture, batches, _masked_cross_entropy)
+    calibration = Calibration(
+        teacher=model, architecture=architecture, batches=batches, outputs=_answers, divergence=_divergence
+    )
     sample = replace(workshop.config, error="kl")
     ids = workshop.train_blocks.take(np.arange(min(RANKING_BLOCKS, len(workshop.train_blocks))))
     judged = tuple(_held_out(ids, workshop.masking, workshop.answering, workshop.config.seed))
     judge = replace(workshop, config=sample, held_out=judged)
+    answering = workshop.answering.model
+    stack = LayerStack(answering, family_of(architecture.family))
 
     def error_of(layers: tuple[int, ...]) -> float:
-        dropped = [layer for layer in range(architecture.num_hidden_layers) if layer not in layers]
-        shallow = architecture.keep_layers(layers)
-        student = _inherited(shallow, workshop.teacher, model, importance, tuple(dropped))
-        device = process_state().device
-        cast_weights(student, resolve_precision("auto", device)).to(device).eval()
-        return float(judge._errors(student)[0].mean())
+        with stack.keeping(layers):
+            return float(judge._errors(answering)[0].mean())
 
-    return replace(workshop, importance=importance, drop_order=tuple(rank_layers(architecture, error_of)))
+    order = tuple(rank_layers(architecture, error_of))
+    return replace(workshop, importance=importance, calibration=calibration, drop_order=order)
+
+
+@torch.no_grad()
+def _answers(model: nn.Module, batch: Batch) -> Tensor:
+    """Logits (M, V) at the masked positions."""
+    inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
+    return decode(model, encode(model, inputs), torch.nonzero(batch["labels"].flatten() != IGNORED).squeeze(1))
+
+
+def _divergence(logits_MV: Tensor, batch: Batch) -> Tensor:
+    return divergence(logits_MV, batch["teacher_logits"], 1.0)
 
 
 def _calibration(workshop: CorpusWorkshop) -> Iterator[Batch]:
@@ -329,7 +359,7 @@ def _calibration(workshop: CorpusWorkshop) -> Iterator[Batch]:
     rng = np.random.default_rng(workshop.config.seed)
     ids = blocks.take(np.sort(rng.permutation(len(blocks))[:count])).astype(np.int64)
     masked, positions = mask_tokens(ids, rng, workshop.masking)
-    labels = np.full(ids.size, -100)
+    labels = np.full(ids.size, IGNORED)
     labels[positions] = ids.reshape(-1)[positions]
     for row in range(count):
         yield {
@@ -347,14 +377,14 @@ def _inherited(
     candidate: Architecture,
     teacher: ModelFolder,
     model: PreTrainedModel,
-    importance: Importance,
-    drop_order: tuple[int, ...],
+    weighed: tuple[Importance, tuple[int, ...]],
+    calibration: Calibration | None,
 ) -> PreTrainedModel:
-    full = teacher.architecture
+    full, (importance, drop_order) = teacher.architecture, weighed
     selection = select(candidate, full, importance, drop_order=drop_order)
     student = build_masked_lm(candidate, teacher.config, layers=selection.layers, empty=True)
     student.tie_weights()  # an empty model is not tied, and then its decoder would be one parameter more
-    inherit(student, model, (candidate, full), selection, importance)
+    inherit(student, model, (candidate, full), selection, calibration)
     return student
 
 

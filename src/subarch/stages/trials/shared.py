@@ -19,7 +19,7 @@ from subarch.stages.trials.params import may_be, possible_values
 from subarch.stages.trials.settings import SearchConfig
 from subarch.stages.trials.student import Donor, StudentConfig, imitated_layers, inherited_layers, require_meaning
 from subarch.stages.trials.views import View, open_view
-from subarch.stages.trials.weighing import Wanted, read_importance, weigh
+from subarch.stages.trials.weighing import Wanted, calibration_of, read_importance, weigh
 from subarch.tasks.base import Array, Examples, Task, TaskData
 from subarch.training.losses import Batch
 
@@ -111,17 +111,25 @@ def imitated(donor: Donor, layers: str, depth: int) -> tuple[int, ...]:
 def open_shared(config: SearchConfig, folder: Path) -> Shared:
     """What `prepare_shared` made; read once by a process."""
     sizes = config.train_examples, config.validation_examples
-    return _opened(config.data, sizes, config.teacher, config.max_length, folder.resolve())
+    return _opened(config.data, sizes, config.teacher, (config.max_length, config.seed), folder.resolve())
 
 
 @lru_cache(maxsize=1)
 def _opened(
-    data_config: DataConfig, sizes: tuple[int | None, int | None], source: str, max_length: int | None, folder: Path
+    data_config: DataConfig,
+    sizes: tuple[int | None, int | None],
+    source: str,
+    length_and_seed: tuple[int | None, int],
+    folder: Path,
 ) -> Shared:
+    max_length, seed = length_and_seed
     teacher = teacher_of(source, folder)
     data = _sampled(aligned(load_data(data_config), teacher), *sizes)
-    donor = _donor(teacher, data.task, folder)
-    return Shared(data, donor, max_length or data.task.max_length, folder)
+    donor, length = _donor(teacher, data.task, folder), max_length or data.task.max_length
+    if donor.importance is not None:
+        whole = open_view(data, teacher, length, folder / "views", 1.0)
+        donor = replace(donor, calibration=calibration_of(donor, whole.train, _groups(data), seed))
+    return Shared(data, donor, length, folder)
 
 
 def _sampled(data: TaskData, train: int | None, validation: int | None) -> TaskData:
@@ -139,7 +147,6 @@ def _wanted(config: SearchConfig) -> Wanted:
     return Wanted(
         seed=config.seed,
         order=may_be(config, "student.layers", "important"),
-        moments=possible_values(config, "student.intermediate_size") != (None,),
     )
 
 

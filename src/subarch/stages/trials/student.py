@@ -24,6 +24,7 @@ from subarch.arch.vocabulary import cut_special_ids
 from subarch.errors import ConfigError
 from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Kind, Task
+from subarch.training.calibration import Calibration
 from subarch.training.importance import Importance
 from subarch.training.inherit import inherit, select
 
@@ -222,6 +223,8 @@ class Donor:
     """None where nothing is inherited."""
     drop_order: tuple[int, ...] | None
     """The teacher's layers, the most dispensable first; None where that was not asked for."""
+    calibration: Calibration | None = None
+    """Rows on which what students lost is made up for; without them it is not."""
 
     def build(
         self, student: StudentConfig, kept_tokens: tuple[int, ...] | None, *, dropout: bool, seed: int
@@ -249,11 +252,6 @@ class Donor:
     def fresh(self, architecture: Architecture) -> PreTrainedModel:
         """A model of these sizes, drawn from torch's generator."""
         return self._built(architecture, self.teacher.config, None)
-
-    def keeping(self, layers: tuple[int, ...]) -> PreTrainedModel:
-        """The teacher with these layers alone, all else as it is."""
-        shallow = self.teacher.architecture.keep_layers(layers)
-        return self._heir(shallow, self.teacher.config, layers, None)
 
     def _inheriting(
         self,
@@ -284,7 +282,7 @@ class Donor:
         gone = [layer for layer in range(teacher.num_hidden_layers) if layer not in layers]
         selection = select(architecture, teacher, self.importance, drop_order=gone, vocab=kept_tokens)
         model = self._built(architecture, base, layers, empty=True)
-        inherit(model, self.model, (architecture, teacher), selection, self.importance)
+        inherit(model, self.model, (architecture, teacher), selection, self.calibration)
         return model
 
     def _built(

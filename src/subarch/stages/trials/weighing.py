@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -16,18 +16,20 @@ from subarch.stages.trials.student import Donor
 from subarch.stages.trials.views import View
 from subarch.storage import read_json, replacing_file, write_json
 from subarch.tasks.base import Array, Task
+from subarch.training.calibration import Calibration
 from subarch.training.classifier import EncodedData, distillation_loss_for, loss_for, training_batches
 from subarch.training.importance import Importance, measure_importance
-from subarch.training.inherit import rank_layers
 from subarch.training.loop import INPUTS
 from subarch.training.losses import Batch, Loss
-from subarch.training.precision import cast_weights, resolve_precision
+from subarch.training.skipping import rank_by_skipping
 from subarch.training.span import SpanModel, span_distillation_loss, span_loss
 
 PARTS = "importance.safetensors"
 ORDER = "layers.json"
 CALIBRATION_TOKENS = 4096
-"""Tokens of the training data from which importance and the order of the layers are measured; ours."""
+"""Tokens of the training data by which the teacher is weighed and students are corrected; ours."""
+RANKING_ROWS = 32
+"""Rows of them on which layers are left out; ours."""
 CALIBRATION_BATCH = 8
 _SCORES = ("hidden", "embedding", "attention", "intermediate")
 
@@ -40,8 +42,6 @@ class Wanted:
     """Of the order of the training data, whose first rows are looked at."""
     order: bool
     """Whether layers are chosen by importance."""
-    moments: bool
-    """Whether feed-forward neurons may go: only then are their second moments kept, which are as large as a model."""
 
 
 class _Readable(nn.Module):
@@ -79,11 +79,10 @@ def weigh(donor: Donor, view: View, groups: Array | None, folder: Path, wanted: 
     readable = _Readable(donor.model, spans=donor.task.kind == "span")
     importance = measure_importance(readable, donor.teacher.architecture, batches, task_loss)
     if wanted.order:
-        write_json(folder / ORDER, _order(replace(donor, importance=importance), batches, imitation))
+        write_json(folder / ORDER, rank_by_skipping(_calibrating(donor, batches, imitation), RANKING_ROWS))
     tensors = {name: torch.from_numpy(getattr(importance, name)) for name in _SCORES}
-    moments = {f"moments/{layer}": moment for layer, moment in enumerate(importance.moments) if wanted.moments}
     with replacing_file(folder / PARTS) as temporary:
-        save_file({**tensors, **moments}, temporary)
+        save_file(tensors, temporary)
 
 
 def read_importance(folder: Path) -> tuple[Importance | None, tuple[int, ...] | None]:
@@ -96,9 +95,12 @@ def read_importance(folder: Path) -> tuple[Importance | None, tuple[int, ...] | 
 def _parts(path: Path) -> Importance | None:
     if not path.exists():
         return None
-    tensors = load_file(path)
-    moments = [tensors[f"moments/{layer}"] for layer in range(len(tensors) - len(_SCORES))]
-    return Importance(**{name: tensors[name].numpy() for name in _SCORES}, moments=tuple(moments))
+    return Importance(**{name: tensor.numpy() for name, tensor in load_file(path).items()})
+
+
+def calibration_of(donor: Donor, train: EncodedData, groups: Array | None, seed: int) -> Calibration:
+    """The rows by which the teacher was weighed, for correcting its students."""
+    return _calibrating(donor, list(_calibration(train, groups, seed)), _losses(donor.task, train)[1])
 
 
 def _calibration(train: EncodedData, groups: Array | None, seed: int) -> Iterator[Batch]:
@@ -120,21 +122,16 @@ def _losses(task: Task, train: EncodedData) -> tuple[Loss, Loss]:
     return loss_for(task, labels), distillation_loss_for(task, labels)
 
 
-@torch.no_grad()
-def _order(donor: Donor, batches: list[Batch], imitation: Loss) -> list[int]:
-    """The teacher's layers, the most dispensable first, by how far the teacher without them is from the whole."""
-    spans = donor.task.kind == "span"
+def _calibrating(donor: Donor, batches: Sequence[Batch], imitation: Loss) -> Calibration:
+    return Calibration(
+        teacher=donor.model.eval(),
+        architecture=donor.teacher.architecture,
+        batches=batches,
+        outputs=partial(_answers, spans=donor.task.kind == "span"),
+        divergence=imitation,
+    )
 
-    def logits_of(model: nn.Module, batch: Batch) -> Tensor:
-        logits: Tensor = _Readable(model.eval(), spans=spans)(**batch).logits
-        return logits.float()
 
-    known: list[Mapping[str, Tensor]] = [
-        {**batch, "teacher_logits": logits_of(donor.model, batch)} for batch in batches
-    ]
-
-    def error_of(layers: tuple[int, ...]) -> float:
-        heir = cast_weights(donor.keeping(layers), resolve_precision("auto", torch.device("cpu")))
-        return float(np.mean([float(imitation(logits_of(heir, batch), batch)) for batch in known]))
-
-    return rank_layers(donor.teacher.architecture, error_of)
+def _answers(model: nn.Module, batch: Batch, *, spans: bool) -> Tensor:
+    logits: Tensor = _Readable(model, spans=spans)(**batch).logits
+    return logits

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from subarch.errors import ConfigError
 from subarch.training.loop import Batches, LoopContext, train
 from subarch.training.settings import LoopConfig
 
@@ -97,3 +98,16 @@ def test_rates_follow_the_width():
     assert config.rate_for(768) == 5e-5 and config.rate_for(384) == 1e-4 and config.rate_for(1024) < 4e-5
     assert LoopConfig(learning_rate=3e-5).rate_for(384) == 3e-5
     assert config.for_width(384).learning_rate == 1e-4
+
+
+def test_no_validation_before_its_share_of_the_progress():
+    seen = []
+
+    def score(model):
+        seen.append(model.slope.weight.item())
+        return 0.0
+
+    trained(score, evaluations=6, evaluate_from=0.5, average=False)
+    assert seen == [3.0, 4.0, 5.0, 6.0]
+    with pytest.raises(ConfigError, match="evaluate_from is 1"):
+        LoopConfig(evaluate_from=1.0)

@@ -29,6 +29,8 @@ from subarch.tasks.base import TaskData
 
 __all__ = ["PRESETS", "CompressConfig", "compress"]
 
+VALIDATION_ROWS = 500
+"""Validation rows that are scored under a budget, each time; ours."""
 LEAST = 0.1
 """Share of the whole budget that the student gets, whatever the stages before took; ours."""
 
@@ -106,12 +108,15 @@ def _train_stages(
     budget, parent = time_and_parent
     results: dict[str, Result] = {}
     common: dict[str, Any] = {"data": config.data, "seed": config.seed, "max_length": config.max_length}
+    scored = {} if config.budget is None else {"validation_examples": VALIDATION_ROWS}
     if teacher.answers(data.task):
         budget.skip("finetune")
         fine_tuned = config.teacher
     else:
         fine_tuned = str(config.out / "teacher")
-        first = FinetuneConfig(model=config.teacher, out=config.out / "teacher", loop=config.finetune, **common)
+        first = FinetuneConfig(
+            model=config.teacher, out=config.out / "teacher", loop=config.finetune, **common, **scored
+        )
         with budget.stage("finetune") as deadline:
             results["finetune"] = finetune(first, session.inside(parent, deadline))
     with budget.stage("extract") as deadline:
@@ -125,6 +130,7 @@ def _train_stages(
         distillation=replace(config.distillation, layers=tuple(results["extract"].metrics["imitated_layers"])),
         agora=refilling(config, teacher),
         **common,
+        **scored,
     )
     # Late is better than nothing: by now a teacher was trained and a student chosen.
     with budget.stage("distil", LEAST * (0.0 if config.budget is None else parse_duration(config.budget))) as deadline:

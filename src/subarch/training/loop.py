@@ -304,7 +304,8 @@ class _Run:
 
     def evaluate_if_due(self) -> None:
         """Score on validation data `config.evaluations` times, and keep the best weights."""
-        due = self.progress >= self.state.next_evaluation / self.config.evaluations
+        next_place = self.state.next_evaluation / self.config.evaluations
+        due = self.progress >= max(next_place, self.config.evaluate_from)
         if self.evaluate is None or not (due or self.state.finished):
             return
         begun = time.monotonic()

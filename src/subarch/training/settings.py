@@ -48,6 +48,9 @@ class LoopConfig:
     evaluations: int = 5
     """How often the validation score is taken, evenly over the progress; the best weights are returned. Less often
     where a time share is short (`schedules.places_apart`)."""
+    evaluate_from: float = 0.0
+    """Share of the progress before which no validation is due: where rates fall to zero, weights of the first half are
+    hardly ever the best, and short trainings have better use for the time."""
     average: bool = True
     """Return the mean of the weights at the last two validations instead, unless a single validation is better than
     it by more than a standard error (stochastic weight averaging, Izmailov et al. 2018, arXiv 1803.05407)."""
@@ -65,6 +68,8 @@ class LoopConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a positive number")
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup is {self.warmup}, expected a share in [0, 1)")
+        if not 0 <= self.evaluate_from < 1:
+            raise ConfigError(f"evaluate_from is {self.evaluate_from}, expected a share in [0, 1)")
         if self.schedule == "noam" and not self.warmup:
             raise ConfigError("the noam schedule needs a warmup, got 0", "for example warmup=0.01")
         if self.divergence is not None and self.divergence <= 1:

@@ -37,11 +37,11 @@ SEARCH = 0.1
 """Share of the budget for the search; more where `LEAST_CANDIDATES` take longer."""
 WEIGHING = 0.03
 """Share of the budget in which the search weighs the teacher's parts; a part of `SEARCH`."""
-SCORING = 0.08
+SCORING = 0.1
 """Share of the budget for scoring test rows beyond `LEAST_ROWS`."""
 TEACHER = 0.45
 """Share of the training time that the teacher gets, if it has to be fine-tuned."""
-EXPORTING = 25.0
+EXPORTING = 22.0
 """Seconds that exports, the floor, the clock and the report take, whatever the model."""
 CANDIDATE = 1.5
 """Seconds to build, to correct and to time a candidate, besides asking it."""

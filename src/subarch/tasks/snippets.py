@@ -30,7 +30,7 @@ RELEASE = "vaderSentiment-3.3.2"
 FILE = "movieReviewSnippets_GroundTruth.txt"
 """Lines of id, mean rating from -4 to 4, and text, separated by tabs."""
 SHA256 = "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350"
-"""Of the file, whose lines need no check therefore."""
+"""Of the file; with the right one its lines need no further check."""
 MEMBERS = (f"{RELEASE}/additional_resources/hutto_ICWSM_2014.tar.gz", f"hutto_ICWSM_2014/{FILE}")
 """An archive in the source distribution, and the file in that archive."""
 HOME = Path(sys.prefix) / "share" / "subarch"

@@ -29,7 +29,7 @@ class DistillationConfig:
     """Weight of imitating the teacher; the rest is the task's own loss."""
     temperature: float = 2.0
     """Softens both distributions."""
-    hidden_weight: float = 1.0
+    hidden_weight: float = 4.0
     """Weight of imitating the teacher's hidden layers, token by token, as a mean over layers; only where both see the
     same tokens."""
     hidden_decay: bool = False

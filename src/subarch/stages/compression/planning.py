@@ -39,9 +39,9 @@ WEIGHING = 0.03
 """Share of the budget in which the search weighs the teacher's parts; a part of `SEARCH`."""
 SCORING = 0.1
 """Share of the budget for scoring test rows beyond `LEAST_ROWS`."""
-TEACHER = 0.45
+TEACHER = 0.5
 """Share of the training time that the teacher gets, if it has to be fine-tuned."""
-EXPORTING = 22.0
+EXPORTING = 16.0
 """Seconds that exports, the floor, the clock and the report take, whatever the model."""
 CANDIDATE = 1.5
 """Seconds to build, to correct and to time a candidate, besides asking it."""

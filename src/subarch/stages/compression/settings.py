@@ -72,13 +72,13 @@ class CompressConfig:
     """Longest input in tokens."""
     finetune: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            batch_size=16, epochs=4.0, evaluate_from=0.5, dropout=False, freeze_vocabulary=True
+            batch_size=16, epochs=4.0, evaluate_from=0.6, dropout=False, freeze_vocabulary=True
         )
     )
     """How the teacher is fine-tuned, if it is not yet."""
     extract: SearchConfig = field(default_factory=SearchConfig)
     distil: LoopConfig = field(
-        default_factory=lambda: LoopConfig(batch_size=16, epochs=12.0, evaluate_from=0.5, freeze_vocabulary=True)
+        default_factory=lambda: LoopConfig(batch_size=16, epochs=12.0, evaluate_from=0.6, freeze_vocabulary=True)
     )
     """How the student is distilled."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)

@@ -108,7 +108,7 @@ def _train_stages(
     budget, parent = time_and_parent
     results: dict[str, Result] = {}
     common: dict[str, Any] = {"data": config.data, "seed": config.seed, "max_length": config.max_length}
-    scored = {} if config.budget is None else {"validation_examples": VALIDATION_ROWS}
+    scored: dict[str, Any] = {} if config.budget is None else {"validation_examples": VALIDATION_ROWS}
     if teacher.answers(data.task):
         budget.skip("finetune")
         fine_tuned = config.teacher

@@ -253,12 +253,23 @@ def test_a_killed_search_goes_on_and_repeats_nothing(corpus, teacher, tmp_path, 
     assert all({"parameters", "latency_ms", "error", "w"} <= child["metrics"].keys() for child in children)
 
 
-def test_without_time_the_smallest_candidate_is_taken_and_said(search):
+def test_without_time_candidates_are_judged_by_what_they_inherit(search):
     events = []
     session = Session(deadline=Deadline.after(0.0), on_event=events.append)
     result, out = search(session, space={"sizes": SPACE})
+    assert result.metrics["steps"] == 0 and len(result.metrics["candidates"]) == 6
+    assert len({row["error"] for row in result.metrics["candidates"]}) == 6  # measured, each its own
+    assert (out / "student" / "model.safetensors").exists()
+    said = [event["detail"] for event in events if event.get("name") == "searching"]
+    assert said == ["no time to train candidates: they are judged by the weights that they inherit"]
+
+
+def test_without_time_the_smallest_of_random_candidates_is_taken_and_said(search):
+    events = []
+    session = Session(deadline=Deadline.after(0.0), on_event=events.append)
+    result, out = search(session, space={"sizes": SPACE}, start="random")
     (only,) = result.metrics["candidates"]
-    whole, _ = search(space={"sizes": SPACE}, epsilon=1)
+    whole, _ = search(space={"sizes": SPACE}, epsilon=1, start="random")
     assert only["parameters"] == min(row["parameters"] for row in whole.metrics["candidates"])
     assert (out / "student" / "model.safetensors").exists()
     said = [event["detail"] for event in events if event.get("name") == "warning"]

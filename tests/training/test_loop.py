@@ -229,7 +229,9 @@ def test_the_best_weights_are_returned_not_the_last(setting):
         seen.append(weights(current))
         return next(scores)
 
-    result = train(model, batches, task_loss, config=config(evaluations=5), context=LoopContext(), evaluate=evaluate)
+    result = train(
+        model, batches, task_loss, config=config(evaluations=5, average=False), context=LoopContext(), evaluate=evaluate
+    )
     assert (result.best_score, result.best_step, result.steps) == (0.9, 4, STEPS)
     assert same(weights(model), seen[1])
     assert not same(seen[1], seen[-1])
@@ -275,7 +277,7 @@ def test_validation_leaves_a_short_training_its_time(setting, clock, cost, found
         asked.append(clock.now)
         return 1.0 + len(asked)
 
-    settings = config(max_steps=None, epochs=1000, evaluations=5)
+    settings = config(max_steps=None, epochs=1000, evaluations=5, average=False)
     context = LoopContext(seconds=4.0, on_event=lambda _: clock.forward(0.05))
     result = train(model, batches, task_loss, config=settings, context=context, evaluate=evaluate)
     assert len(asked) == found and result.best_score == 1.0 + found
@@ -407,7 +409,7 @@ def test_the_model_reads_nothing_that_is_for_the_loss(setting):
         return task_loss(logits, batch)
 
     train(model, Batches(batches.count, with_groups), loss, config=config(max_steps=1), context=LoopContext())
-    assert seen == [{"input_ids", "attention_mask", "labels", "groups", "anything"}]
+    assert seen == [{"input_ids", "attention_mask", "labels", "groups", "anything", "progress"}]
 
 
 def test_no_batches_at_all_are_refused():

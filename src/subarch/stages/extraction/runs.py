@@ -11,7 +11,7 @@ from subarch.arch.architecture import Architecture
 from subarch.errors import DivergedError, InterruptedRun
 from subarch.optimize import fptas
 from subarch.running.executor import Outcome
-from subarch.stages.extraction.plan import Plan
+from subarch.stages.extraction.plan import LEAST_CANDIDATES, Plan
 from subarch.stages.extraction.settings import Attempt, SurrogateError, Workshop
 from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
@@ -50,15 +50,16 @@ class CandidateRuns:
                 yield from self._told(attempt)
             else:
                 to_do.append(attempt)
-        if not to_do or (self.done and self.session.deadline.expired):
+        least = 1 if steps else LEAST_CANDIDATES
+        if not to_do or (self.done >= least and self.session.deadline.expired):
             return
         for outcome in self.session.executor.map(self.workshop.error_of, to_do):
             self._keep(outcome)
             yield from self._told(outcome.item)
             if self.session.stop_requested():
                 raise InterruptedRun(f"interrupted after {self.done} candidates, saved", "the same command resumes")
-            if self.session.deadline.expired:
-                return  # the rest is left out, but never the first
+            if self.done >= least and self.session.deadline.expired:
+                return  # the rest is left out, but never the first, nor the first few where none is trained
 
     def _keep(self, outcome: Outcome[Attempt, SurrogateError]) -> None:
         if isinstance(outcome.error, DivergedError):

@@ -41,9 +41,9 @@ SCORING = 0.1
 """Share of the budget for scoring test rows beyond `LEAST_ROWS`."""
 TEACHER = 0.5
 """Share of the training time that the teacher gets, if it has to be fine-tuned."""
-EXPORTING = 16.0
+EXPORTING = 20.0
 """Seconds that exports, the floor, the clock and the report take, whatever the model."""
-CANDIDATE = 1.5
+CANDIDATE = 2.5
 """Seconds to build, to correct and to time a candidate, besides asking it."""
 FORWARD = 1 / 3
 """Share of a training step that its forward pass takes (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)."""

@@ -119,6 +119,14 @@ def test_hidden_layers_without_their_logits_are_computed_again(outputs):
     assert rows == [5]
 
 
+def test_hidden_layers_beyond_float16_stay_finite(outputs, fp32_teacher):
+    taught, _ = outputs(hidden_layers=(-1,))
+    with torch.no_grad():
+        taught.teacher.get_submodule("bert.encoder.layer.1.output.LayerNorm").weight.fill_(1e6)
+    found = taught(np.arange(5))["teacher_hidden"].float()
+    assert torch.isfinite(found).all() and float(found.abs().max()) == 65504.0
+
+
 def test_repeated_batches_show_all_data_as_often(encoded_data, monkeypatch):
     monkeypatch.setattr("subarch.training.classifier.ECHO", 2)
     batches = training_batches(encoded_data(20), batch_size=4, seed=0, teacher=lambda i: {"rows": i}, repeats=2)

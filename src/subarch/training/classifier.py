@@ -37,6 +37,8 @@ from subarch.training.precision import cast_weights, resolve_precision
 from subarch.training.predict import predict, to_tensors
 from subarch.training.processes import process_state
 
+LARGEST = float(np.finfo(np.float16).max)
+"""Of the numbers that hidden layers are kept as."""
 ECHO = 32
 """Batches after which they are repeated: far enough that the model has moved on; ours."""
 
@@ -115,7 +117,8 @@ class TeacherOutputs:
         self.values[indices] = output.logits.float().cpu().numpy()
         if self.hidden is not None:
             wanted = [output.hidden_states[layer] for layer in self.hidden_layers]
-            kept = torch.stack(wanted, dim=2).half().cpu().numpy()
+            # Beyond float16 they would be infinite, and so the loss; none of BERT's are that large.
+            kept = torch.stack(wanted, dim=2).float().clamp(-LARGEST, LARGEST).half().cpu().numpy()
             offsets, lengths = self.data.encoded.offsets, self.data.encoded.lengths
             for row, index in enumerate(indices):
                 self.hidden[offsets[index] : offsets[index + 1]] = kept[row, : lengths[index]]

@@ -25,7 +25,6 @@ import argparse
 import itertools
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,7 @@ from subarch.stages import classify
 from subarch.stages.finetuning import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.session import Session
-from subarch.tasks.base import Examples, Task
-from subarch.training.classifier import EncodedData
+from subarch.training.classifier import Scorer
 from subarch.training.loop import ignore_event
 from subarch.training.predict import predict
 from subarch.training.settings import LoopConfig
@@ -102,17 +100,18 @@ def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str
     loss: list[np.ndarray] = []
     weights: list[dict[str, torch.Tensor]] = []
 
-    def scorer(_: Task, encoded: EncodedData, examples: Examples) -> Callable[[Any], float]:
-        def score(trained: Any) -> float:
-            logits, labels = predict(trained, encoded.encoded, encoded.pad_token_id), np.asarray(examples.labels)
+    class Keeping(Scorer):
+        """Also keeps what is asked for, of each validation."""
+
+        def __call__(self, trained: Any) -> float:
+            labels = np.asarray(self.examples.labels)
+            logits = predict(trained, self.data.encoded, self.data.pad_token_id)
             weights.append({name: tensor.clone() for name, tensor in trained.state_dict().items()})
             right.append(logits.argmax(1) == labels)
             loss.append(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
             return float(right[-1].mean())
 
-        return score
-
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(classify, "scorer", scorer):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(classify, "Scorer", Keeping):
         config = FinetuneConfig(
             model=str(student_folder),
             out=Path(folder),
@@ -125,6 +124,7 @@ def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str
                 batch_size=arguments.batch_size,
                 epochs=1000.0,
                 max_steps=key["steps"],
+                average=False,  # which averages would gain is the question
             ),
         )
         inputs = (replace(data, validation=data.test), model, teacher if key["way"] == "distilled" else None)

@@ -1,11 +1,12 @@
 """Is `subarch compress` better than the obvious alternative in the same wall-clock time?
 
     python benchmarks/compress_vs_distilbert.py --runs out/glue --tasks sst2 mrpc cola stsb --seeds 0 1 2
+    python benchmarks/compress_vs_distilbert.py --runs out/minutes --prefix after- --tasks snippets mrpc --seeds 0 1
 
 The alternative is DistilBERT's recipe: every other layer of the teacher, its whole vocabulary, distilled with the same
 loss, loop and data, for as many seconds as our search and distillation took together in the run it is compared with
-(made by compress_glue.py). Both are then exported to int8 in the same way, scored on the official dev set, and timed
-in turn on the same inputs.
+(made by compress_glue.py, or by compress_minutes.py with its label as prefix). Both are then exported to int8 in the
+same way, scored on all test rows, and timed in turn on the same inputs.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from subarch.api import run_stage
 from subarch.arch.build import build_config, empty_classifier
 from subarch.recipe import build_config as build_settings
 from subarch.running.budget import Deadline
 from subarch.running.machine import describe_machine
-from subarch.stages.compression import CompressConfig
+from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.export import ExportConfig, export
 from subarch.stages.finetune import FinetuneConfig, finetune
 from subarch.stages.inputs import ModelFolder, load_data
+from subarch.stages.latency import LatencyConfig, latency
 from subarch.stages.session import Session
 from subarch.training.inherit import Selection, inherit
 
@@ -37,11 +38,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("out/glue"))
     parser.add_argument("--tasks", nargs="+", default=["sst2", "mrpc", "cola", "stsb"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--prefix", default="", help="of the runs' folders, before the task")
     arguments = parser.parse_args()
     rows = []
     for task in arguments.tasks:
         for seed in arguments.seeds:
-            rows.append(compare(arguments.runs / f"{task}-{seed}", task, seed))
+            rows.append(compare(arguments.runs / f"{arguments.prefix}{task}-{seed}", task, seed))
             print(json.dumps(rows[-1]), file=sys.stderr)
     report = {"machine": describe_machine(), "runs": rows}
     file = arguments.runs / "compress_vs_distilbert.json"
@@ -65,6 +67,7 @@ def compare(run: Path, task: str, seed: int) -> dict[str, Any]:
         data=config.data,
         seed=seed,
         max_length=config.max_length,
+        validation_examples=ours["student"]["config"]["validation_examples"],
         loop=replace(config.distil, epochs=10_000.0, max_steps=None),
         distillation=replace(config.distillation, layers=(*range(2, depth, 2), depth)),
     )
@@ -78,7 +81,7 @@ def compare(run: Path, task: str, seed: int) -> dict[str, Any]:
             scores[owner, name] = evaluate(EvaluateConfig(model=str(model), out=where, data=config.data)).metrics[
                 "score"
             ]
-    timed = time_in_turn(run, out, task)
+    timed = time_in_turn(run, out, config)
     return {
         "task": task,
         "seed": seed,
@@ -118,11 +121,11 @@ def every_other_layer(teacher: ModelFolder, config: CompressConfig, path: Path) 
     return path
 
 
-def time_in_turn(run: Path, out: Path, task: str) -> dict[str, dict[str, float]]:
+def time_in_turn(run: Path, out: Path, config: CompressConfig) -> dict[str, dict[str, float]]:
     """Both int8 exports on the same inputs; the alternative is what ours is compared with."""
     models = (str(out / "export" / "onnx-int8"), str(run / "export" / "onnx-int8"))
-    settings = {"models": models, "task": task, "out": str(out / "latency"), "repeats": 25}
-    metrics = run_stage("latency", settings, session=Session()).metrics
+    settings = LatencyConfig(models=models, data=config.data, out=out / "latency", repeats=25)
+    metrics = latency(settings, Session()).metrics
     return {"alternative": metrics[models[0]], "ours": metrics[models[1]]}
 
 

@@ -33,14 +33,24 @@ from subarch.running.machine import describe_machine
 from subarch.stages import classify
 from subarch.stages.growth import agora as growth
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
-from subarch.tasks.base import Examples, Task
-from subarch.training.classifier import EncodedData, scorer
+from subarch.tasks.base import Examples
+from subarch.training.classifier import Scorer
 from subarch.training.predict import predict
 
 DRAWS = 2000
 ASKED = 1000
 """Held-out rows."""
 RULES = ("reserved", "all", "as many")
+
+
+class Asking(Scorer):
+    """Also asks the model about other rows, each time that it is scored."""
+
+    tell: Callable[[Any], None]
+
+    def __call__(self, trained: Any) -> float:
+        self.tell(trained)
+        return super().__call__(trained)
 
 
 def main() -> None:
@@ -86,26 +96,26 @@ def trainings(arguments: argparse.Namespace, name: str, seed: int) -> list[dict[
         parts["growing"] = growing
         return growing, reserved
 
-    def asking(task: Task, encoded: EncodedData, examples: Examples) -> Callable[[Any], float]:
-        score = scorer(task, encoded, examples)
+    def asking(**given: Any) -> Scorer:
+        score = Asking(**given)
         asked = {key: (model.encode(part, agora.LONGEST), part) for key, part in parts.items()}
         # Two sets make the first iteration, the better one the second.
         found.append({"iteration": 1 if len(found) < 2 else 2, **{key: [] for key in asked}})
 
-        def scored(trained: Any) -> float:
+        def tell(trained: Any) -> None:
             for key, (seen, part) in asked.items():
                 right = predict(trained, seen.encoded, seen.pad_token_id).argmax(1) == part.labels
                 found[-1][key].append(right.astype(int).tolist())
             print(name, seed, {key: round(float(np.mean(found[-1][key][-1])), 3) for key in asked}, flush=True)
-            return score(trained)
 
-        return scored
+        score.tell = tell
+        return score
 
     # A folder of its own each time: of a resumed run, what was answered before would be missing.
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(growth, "divided", division),
-        mock.patch.object(classify, "scorer", asking),
+        mock.patch.object(classify, "Scorer", asking),
     ):
         settings = {
             "model": str(student),
@@ -114,7 +124,13 @@ def trainings(arguments: argparse.Namespace, name: str, seed: int) -> list[dict[
             "data": source,
             "seed": seed,
             "max_length": agora.LONGEST,
-            "loop": {"batch_size": 16, "epochs": 1000.0, "evaluations": 5, "max_steps": arguments.steps},
+            "loop": {
+                "batch_size": 16,
+                "epochs": 1000.0,
+                "evaluations": 5,
+                "max_steps": arguments.steps,
+                "average": False,
+            },
             "distillation": {"layers": layers},
             "agora": {
                 "sets": f"learning_rate=1e-4,3e-4 seed={seed}",

@@ -43,7 +43,7 @@ TEACHER = 0.5
 """Share of the training time that the teacher gets, if it has to be fine-tuned."""
 EXPORTING = 20.0
 """Seconds that exports, the floor, the clock and the report take, whatever the model."""
-CANDIDATE = 2.5
+CANDIDATE = 3.5
 """Seconds to build, to correct and to time a candidate, besides asking it."""
 FORWARD = 1 / 3
 """Share of a training step that its forward pass takes (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)."""

@@ -92,6 +92,7 @@ class PretrainConfig:
             warmup=0.05,
             epochs=1.0,
             evaluations=10,
+            average=False,  # one more copy of the weights in each checkpoint, for what a long run gains less from
             checkpoint_seconds=60.0,
             keep_checkpoints=2,
             divergence=3.0,

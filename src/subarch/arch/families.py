@@ -39,6 +39,12 @@ class Family:
     """Pattern that matches a whole parameter name (without `encoder_prefix`) -> its axes."""
     attention_output: str
     """Module, relative to the layer, whose input is the concatenated heads."""
+    after_attention: tuple[str, ...]
+    """Modules, relative to the layer, that the concatenated heads pass before the residual sum."""
+    attention_norm: str | None
+    """Module, relative to the layer, that normalises that sum; None where the norm comes before the attention."""
+    feed_forward: tuple[str, ...]
+    """Modules, relative to the layer, of the feed-forward network, in their order, without its norm."""
     ffn_output: str
     """Module, relative to the layer, whose input is the intermediate activation."""
     ffn_norm: str | None
@@ -54,6 +60,8 @@ class Family:
     """The dense layer among them, which only a model with that head has (ModernBERT's classifiers have it too)."""
     query_key_value: tuple[str, ...]
     """Modules, relative to the layer, whose outputs are its queries, keys and values, or all three side by side."""
+    reads_first_token: bool = True
+    """Whether the classifier reads the first token of the last layer and nothing else, whatever config.json says."""
     has_pooler: bool = False
     """Whether the bare encoder ends in a tanh pooler."""
     gated: bool = False
@@ -136,6 +144,9 @@ BERT = Family(
         (r"cls\.predictions\.(decoder\.)?bias", ("vocab",)),
     ),
     attention_output="attention.output.dense",
+    after_attention=("attention.output.dense", "attention.output.dropout"),
+    attention_norm="attention.output.LayerNorm",
+    feed_forward=("intermediate", "output.dense", "output.dropout"),
     ffn_output="output.dense",
     ffn_norm="output.LayerNorm",
     classifier="classifier",
@@ -164,6 +175,9 @@ ROBERTA = Family(
         (r"lm_head\.(decoder\.)?bias", ("vocab",)),
     ),
     attention_output="attention.output.dense",
+    after_attention=("attention.output.dense", "attention.output.dropout"),
+    attention_norm="attention.output.LayerNorm",
+    feed_forward=("intermediate", "output.dense", "output.dropout"),
     ffn_output="output.dense",
     ffn_norm="output.LayerNorm",
     classifier="classifier.out_proj",
@@ -209,6 +223,9 @@ DISTILBERT = Family(
         (r"vocab_projector\.bias", ("vocab",)),
     ),
     attention_output="attention.out_lin",
+    after_attention=("attention.out_lin",),
+    attention_norm="sa_layer_norm",
+    feed_forward=("ffn",),
     ffn_output="ffn.lin2",
     ffn_norm="output_layer_norm",
     classifier="classifier",
@@ -240,6 +257,9 @@ ELECTRA = Family(
         (r"generator_lm_head\.bias", ("vocab",)),
     ),
     attention_output="attention.output.dense",
+    after_attention=("attention.output.dense", "attention.output.dropout"),
+    attention_norm="attention.output.LayerNorm",
+    feed_forward=("intermediate", "output.dense", "output.dropout"),
     ffn_output="output.dense",
     ffn_norm="output.LayerNorm",
     classifier="classifier.out_proj",
@@ -271,6 +291,9 @@ MODERNBERT = Family(
         (r"decoder\.bias", ("vocab",)),
     ),
     attention_output="attn.Wo",
+    after_attention=("attn.Wo", "attn.out_drop"),
+    attention_norm=None,
+    feed_forward=("mlp",),
     ffn_output="mlp.Wo",
     ffn_norm=None,
     classifier="classifier",
@@ -278,6 +301,7 @@ MODERNBERT = Family(
     mlm_head=("head", "decoder"),
     mlm_dense="head.dense",
     query_key_value=("attn.Wqkv",),
+    reads_first_token=False,
     gated=True,
     has_local_attention=True,
     keeps_first_layer=True,

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from subarch.arch.first_token import first_token_alone
 from subarch.errors import MissingExtraError
 from subarch.storage import replacing_file
 
@@ -46,6 +47,8 @@ class _Logits(nn.Module):
 def export_onnx(model: nn.Module, names: tuple[str, ...], path: Path) -> None:
     """Write the fp32 graph with any batch size and length, weights inside the file.
 
+    The last layer is computed for the token alone that the classifier reads (`first_token_alone`).
+
     Args:
         model: A transformers classifier, fp32, on the CPU.
         names: The inputs it takes, of `INPUTS`, in this order.
@@ -57,7 +60,7 @@ def export_onnx(model: nn.Module, names: tuple[str, ...], path: Path) -> None:
     # One tensor each: torch.export takes the same object passed twice for one input.
     arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
-    with replacing_file(path) as temporary, _quiet():
+    with replacing_file(path) as temporary, _quiet(), first_token_alone(model):
         torch.onnx.export(
             _Logits(model, names).eval(),
             arrays,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from subarch.arch.build import draw_head, head_layers
 from subarch.arch.families import axes_of, family_of
+from subarch.arch.first_token import first_token_alone
 from subarch.arch.pretrained import weight_names
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
@@ -58,7 +60,8 @@ def train_classifier(
         frozen=_frozen(config, classifier, model),
         standard_error=evaluate.standard_error,
     )
-    result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
+    with _as_far_as_needed(classifier, outputs):
+        result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
     if outputs is not None and answers is not None:
         outputs.save()  # the next training begins with what this one asked
     return result, classifier
@@ -99,11 +102,12 @@ def step_seconds(
     loop = replace(config.loop, max_steps=None, epochs=2.0, learning_rate=1e-12, divergence=None)
     with TemporaryDirectory() as folder:
         answers = Path(folder) / TEACHER_OUTPUTS
-        classifier, seen, loss, _ = _made_ready(config, (replace(data, train=few), model, teacher), answers)
+        classifier, seen, loss, outputs = _made_ready(config, (replace(data, train=few), model, teacher), answers)
         short = replace(session, deadline=session.deadline.share(share))
         frozen = _frozen(config, classifier, model)
         context = replace(loop_context(config, short, on_event, lambda: None), checkpoint=None, frozen=frozen)
-        train(classifier, seen, loss, config=loop, context=context)
+        with _as_far_as_needed(classifier, outputs):
+            train(classifier, seen, loss, config=loop, context=context)
     count = seen.count
     asking = _each(times[:count]) if len(times) > 1 else times[0]
     return asking, _each(times[count - 1 :]) if len(times) > count else asking
@@ -124,6 +128,12 @@ def _of_mean_length(config: FinetuneConfig, data: TaskData, model: ModelFolder, 
 def _each(times: Sequence[float]) -> float:
     """Mean distance, above 0 for clocks too coarse to tell."""
     return max(1e-6, (times[-1] - times[0]) / (len(times) - 1))
+
+
+def _as_far_as_needed(classifier: PreTrainedModel, outputs: TeacherOutputs | None) -> AbstractContextManager[None]:
+    """Only a teacher's hidden states, which are imitated token by token, need all of the last layer."""
+    needs_all = outputs is not None and outputs.hidden is not None
+    return nullcontext() if needs_all else first_token_alone(classifier)
 
 
 def _made_ready(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
+from subarch.arch.first_token import first_token_alone
 from subarch.storage import replacing_file, storage_errors
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.encode import Encoded, bucketed_batches, ordered_batches, pad
@@ -113,7 +115,8 @@ class TeacherOutputs:
         inputs.pop("labels", None)
         device = next(self.teacher.parameters()).device
         moved = {name: tensor.to(device) for name, tensor in inputs.items()}
-        output = self.teacher(**moved, output_hidden_states=self.hidden is not None)
+        with first_token_alone(self.teacher) if self.hidden is None else nullcontext():
+            output = self.teacher(**moved, output_hidden_states=self.hidden is not None)
         self.values[indices] = output.logits.float().cpu().numpy()
         if self.hidden is not None:
             wanted = [output.hidden_states[layer] for layer in self.hidden_layers]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from subarch.arch.first_token import first_token_alone
 from subarch.tasks.encode import Encoded, ordered_batches, pad
 
 
@@ -24,13 +25,14 @@ def predict(model: nn.Module, encoded: Encoded, pad_token_id: int, *, max_tokens
     model.eval()
     device = next(model.parameters()).device
     outputs: np.ndarray | None = None
-    for indices in ordered_batches(encoded.lengths, max_tokens):
-        inputs = to_tensors(pad(encoded, indices, pad_token_id), device)
-        inputs.pop("labels", None)
-        logits = model(**inputs).logits.float().cpu().numpy()
-        if outputs is None:
-            outputs = np.empty((len(encoded.lengths), logits.shape[-1]), dtype=np.float32)
-        outputs[indices] = logits
+    with first_token_alone(model):
+        for indices in ordered_batches(encoded.lengths, max_tokens):
+            inputs = to_tensors(pad(encoded, indices, pad_token_id), device)
+            inputs.pop("labels", None)
+            logits = model(**inputs).logits.float().cpu().numpy()
+            if outputs is None:
+                outputs = np.empty((len(encoded.lengths), logits.shape[-1]), dtype=np.float32)
+            outputs[indices] = logits
     if outputs is None:
         raise ValueError("no examples to predict")
     return outputs

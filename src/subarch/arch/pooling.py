@@ -47,6 +47,9 @@ def pools_by_mean(path: Path) -> bool:
 def put_mean_first(model: PreTrainedModel) -> None:
     """Let a classifier without a trained head read the mean over its encoder's tokens, in place.
 
+    The heads of the new layer share the mean by a rotation drawn from torch's generator, and the matrix after them
+    turns it back: a student that keeps some of the heads and some of the dimensions then keeps its part of all of it.
+
     Args:
         model: A transformers sequence classifier in fp32.
     """
@@ -66,9 +69,9 @@ def put_mean_first(model: PreTrainedModel) -> None:
     with torch.no_grad():
         for zero in (query, key, _linear(layer, family.ffn_output)):
             zero.weight.zero_()
-        for same, scale in ((value, 1.0), (_linear(layer, family.attention_output), WEIGHT), (dense, SLOPE)):
-            nn.init.eye_(same.weight)
-            same.weight.mul_(scale)
+        nn.init.orthogonal_(value.weight)
+        _linear(layer, family.attention_output).weight.copy_(WEIGHT * value.weight.T)
+        nn.init.eye_(dense.weight).mul_(SLOPE)
         for norm in (family.attention_norm, family.ffn_norm):
             nn.init.ones_(layer.get_submodule(norm).weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.get_submodule(norm).bias)  # type: ignore[arg-type]

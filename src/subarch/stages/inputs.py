@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.families import family_of
+from subarch.arch.pooling import pools_by_mean, put_mean_first
 from subarch.arch.pretrained import (
     has_head,
     has_span_head,
@@ -138,6 +139,21 @@ class ModelFolder:
         return Architecture.from_config(self.config)
 
     @cached_property
+    def pooled(self) -> bool:
+        """Whether it is an encoder trained for the mean over its tokens, which its classifier will read."""
+        return not self._has_head and pools_by_mean(self.path)
+
+    @property
+    def classifier_architecture(self) -> Architecture:
+        """The sizes of its `classifier`, which has one layer more where that is what puts the mean first."""
+        layers = self.architecture.num_hidden_layers
+        return self.architecture.replace(num_hidden_layers=layers + 1) if self._gets_a_layer else self.architecture
+
+    @property
+    def _gets_a_layer(self) -> bool:
+        return self.pooled and family_of(self.architecture.family).reads_first_token
+
+    @cached_property
     def tokenizer(self) -> Any:
         """Its fast tokenizer, which neither pads nor truncates by itself."""
         return load_tokenizer(self.path)
@@ -172,6 +188,8 @@ class ModelFolder:
             return load_span_model(self.path)
         names = dict(enumerate(task.labels)) if task.labels else {0: task.label}
         model = load_classifier(self.path, id2label=names, problem_type=_PROBLEM_TYPES[task.kind])
+        if self.pooled:
+            put_mean_first(model)
         if self._has_head and not self.answers(task):
             head = model.get_submodule(family_of(self.architecture.family).classifier)
             with torch.no_grad():

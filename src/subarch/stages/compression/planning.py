@@ -132,7 +132,9 @@ def _plan(
     total = seconds_left(session.deadline) or 0.0
     if total <= 0:
         raise BudgetError("the budget was spent before anything began", "give a longer --budget")
-    costs = _Costs(config=config, row=row, smaller=_smaller(teacher.architecture, space), rows=len(data.train))
+    costs = _Costs(
+        config=config, row=row, smaller=_smaller(teacher.classifier_architecture, space), rows=len(data.train)
+    )
     return _shared_out(costs, total, candidates, trained=trained, test_rows=len(data.test))
 
 

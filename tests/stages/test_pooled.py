@@ -8,7 +8,9 @@ from transformers import AutoModelForSequenceClassification
 
 from stages import tiny
 from subarch.api import run_stage
-from subarch.stages.inputs import ModelFolder
+from subarch.stages.classify import fresh_modules
+from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,9 @@ def test_what_has_a_head_is_not_pooled_again(compressed_pooled, pooled, tmp_path
     shutil.copytree(pooled / "1_Pooling", folder / "1_Pooling")
     assert not ModelFolder.of(str(folder)).pooled
     assert ModelFolder.of(str(folder)).classifier_architecture.num_hidden_layers == 4
+
+
+def test_all_above_its_encoder_learns_at_the_rate_of_a_new_head(pooled, rows, tmp_path):
+    config = FinetuneConfig(model="", out=tmp_path, data=DataConfig(train=rows))
+    task = load_data(config.data).task
+    assert fresh_modules(ModelFolder.of(str(pooled)), task, config) == ("bert.pooler.dense", "classifier")

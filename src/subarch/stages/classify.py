@@ -177,10 +177,14 @@ def fresh_classifier(
 
 
 def fresh_modules(model: ModelFolder, task: Task, config: FinetuneConfig) -> tuple[str, ...]:
-    """Modules of the classifier that start from noise: none where the folder answers the task."""
+    """Modules of the classifier that start from noise: none where the folder answers the task.
+
+    Where the encoder's vector is the mean over its tokens, it was not trained together with any layer above it.
+    """
     if model.answers(task):
         return ()
-    return head_layers(model.architecture.family, config.head, weight_names(model.path))
+    head = "two_layer" if model.pooled and config.head == "default" else config.head
+    return head_layers(model.architecture.family, head, weight_names(model.path))
 
 
 def _frozen(config: FinetuneConfig, classifier: PreTrainedModel, model: ModelFolder) -> tuple[str, ...]:

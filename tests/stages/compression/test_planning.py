@@ -1,6 +1,8 @@
 """How a budget is shared out: by what a step costs here, and never at the expense of a search or of a test."""
 
+import dataclasses
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,3 +135,11 @@ def test_what_fell_short_is_named():
     assert shortfalls({"candidates": [1] * 6, "space": 24}, 1000, 1500) == []
     assert shortfalls({"candidates": [1, 2], "space": 2}, 400, 400) == []
     assert CompressionPlan(student_passes=1.0, candidates=1).scored(SimpleNamespace(test=range(7))) == 7
+
+
+def test_the_floor_of_many_classes_is_in_the_plan(made, monkeypatch):
+    two, _, _ = made(600.0, row=0.01, out="two")
+    many = dataclasses.replace(TASK, labels=tuple(f"class {number}" for number in range(77)))
+    monkeypatch.setattr(sys.modules[__name__], "TASK", many)
+    plan, _, _ = made(600.0, row=0.01, out="many")
+    assert plan.seconds["deliver"] - two.seconds["deliver"] == pytest.approx(planning.FLOOR * ROWS * 76)

@@ -137,7 +137,11 @@ def _plan(
     if total <= 0:
         raise BudgetError("the budget was spent before anything began", "give a longer --budget")
     costs = _Costs(
-        config=config, row=row, smaller=_smaller(teacher.classifier_architecture, space), rows=len(data.train)
+        config=config,
+        row=row,
+        smaller=_smaller(teacher.classifier_architecture, space),
+        rows=len(data.train),
+        classes=data.task.num_outputs,
     )
     return _shared_out(costs, total, candidates, trained=trained, test_rows=len(data.test))
 

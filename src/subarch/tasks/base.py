@@ -171,6 +171,8 @@ class TaskData:
     test: Examples
     notes: tuple[str, ...] = field(default=())
     """What was guessed, split, skipped or replaced: for the report."""
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
+    """Rows that were left out since they have no label, by the split whose file they stand in."""
 
     @cached_property
     def fingerprint(self) -> str:

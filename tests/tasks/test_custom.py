@@ -60,7 +60,7 @@ def test_three_files_are_taken_as_they_are_and_what_they_share_is_noted(tmp_path
         kind="classification",
     )
     assert sizes(data) == [8, 2, 3]
-    assert data.notes == ("1 texts stand both in train and in validation: its score may be too good",)
+    assert data.notes == ("1 rows stand both in train and in validation: its score may be too good",)
 
 
 def sentence(number):

@@ -48,7 +48,7 @@ def test_kinds(cells, kind):
     [
         (list(range(50)) * 3, "50 different whole numbers, which may be classes or a scale"),
         ([1, 2, 3, 4], "may be classes or a scale"),
-        (["1", "1.0", "2"], "holds '1' and '1.0', which are one number but two texts"),
+        (["1", "1.0", "2"], "holds '1' and '1.0', one number in two spellings"),
         (["2.10", "2.1"], "holds '2.10' and '2.1'"),
         ([f"0{n}" for n in range(30)], "30 different numbers in 30 rows, written as codes are"),
         ([*(f"{n}.5" for n in range(30)), "inf"], "row 31: label 'inf' is not a finite number, as 30 of 31 others are"),

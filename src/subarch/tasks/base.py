@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -157,8 +157,13 @@ class Examples:
 
     def text_keys(self) -> list[tuple[str, str]]:
         """Per example its texts without regard to case and spacing: equal keys are the same example twice."""
-        pairs = self.pairs if self.pairs is not None else [""] * len(self)
-        return [(_plain(text), _plain(pair)) for text, pair in zip(self.texts, pairs, strict=True)]
+        return list(self.each_key())
+
+    def each_key(self) -> Iterator[tuple[str, str]]:
+        """The same, one after the other: all at once they take more room than the texts."""
+        if self.pairs is None:
+            return ((_plain(text), "") for text in self.texts)
+        return ((_plain(text), _plain(pair)) for text, pair in zip(self.texts, self.pairs, strict=True))
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,7 @@ def check_header(table: Table) -> None:
     names = [roles.get(name, f"column{number}") for number, name in enumerate(table.columns, start=1)]
     raise DataError(
         f"{table.path} has no header: its first row looks like an example, {shown(odd)}, expected names of columns",
-        f"begin the file with the line {table.separator.join(names if text else names)}; if the names are right, give "
-        "--text and --label",
+        f"begin the file with the line {table.separator.join(names)}; if the names are right, give --text and --label",
     )
 
 

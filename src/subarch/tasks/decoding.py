@@ -81,9 +81,11 @@ class TextFile:
                 broken gzip file.
         """
         try:
-            with _unpacked(self.path, self.packed) as stream:
-                with io.TextIOWrapper(stream, encoding=self.encoding, newline=newline) as text:
-                    yield text
+            with (
+                _unpacked(self.path, self.packed) as stream,
+                io.TextIOWrapper(stream, encoding=self.encoding, newline=newline) as text,
+            ):
+                yield text
         except UnicodeDecodeError as error:
             raise self._undecodable() from error
 

@@ -246,8 +246,8 @@ def class_names(labels: Labels) -> tuple[str, ...]:
     """
     if labels.rounded is not None:
         raise DataError(
-            f"{labels.table.path}: label {labels.rounded} in {labels.column!r} is a float above 2**53, whose neighbours "
-            "are the same number, expected classes that differ",
+            f"{labels.table.path}: label {labels.rounded} in {labels.column!r} is a float above 2**53, which may have been "
+            "another number before, expected classes that differ",
             "write such ids as text, in quotes",
         )
     names = labels.counts
@@ -331,8 +331,8 @@ def _check_thousands(labels: Labels) -> None:
         return
     name = next(name for name in labels.counts if "," in name)
     raise DataError(
-        f"{labels.place(labels.names.index(name))}: label {name!r} may be a fraction with a decimal comma or thousands, "
-        "expected a number with a point",
+        f"{labels.place(labels.names.index(name))}: label {name!r} may be a fraction with a decimal comma or "
+        "thousands, expected a number with a point",
         "write 1.5 for one and a half and 1500 for thousands, or give --kind classification",
     )
 
@@ -372,7 +372,7 @@ def _refuse_spellings(labels: Labels, numbers: Mapping[str, float]) -> None:
     for name, value in numbers.items():
         if value in first:
             raise DataError(
-                f"label column {labels.column!r} holds {first[value]!r} and {name!r}, which are one number but two texts",
+                f"label column {labels.column!r} holds {first[value]!r} and {name!r}, one number in two spellings",
                 "say what they are: --kind regression for numbers, --kind classification for codes",
             )
         first[value] = name

@@ -291,7 +291,7 @@ class _Records:
         if len(row) < len(self.columns):
             if len(self.columns) > max(MOST_KEYS, 2 * len(row)):
                 raise DataError(
-                    f"{self.path}: {len(self.columns)} different keys in {self._rows} objects, expected the same in each",
+                    f"{self.path}: {len(self.columns)} different keys in {self._rows} objects, expected the same ones",
                     'like {"text": ..., "label": ...}; a value must not be a key',
                 )
             for column in self.columns.values():

@@ -246,8 +246,8 @@ def class_names(labels: Labels) -> tuple[str, ...]:
     """
     if labels.rounded is not None:
         raise DataError(
-            f"{labels.table.path}: label {labels.rounded} in {labels.column!r} is a float above 2**53, which may have been "
-            "another number before, expected classes that differ",
+            f"{labels.table.path}: label {labels.rounded} in {labels.column!r} is a float above 2**53, "
+            "which may have been another number before, expected classes that differ",
             "write such ids as text, in quotes",
         )
     names = labels.counts

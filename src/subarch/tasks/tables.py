@@ -323,8 +323,10 @@ class _ParquetColumns(Mapping[str, list[Any]]):
 
 def _read_parquet(path: Path) -> Table:
     with _parquet_errors(path):
+        names = pq.read_schema(path).names
+    _names(path, names)
+    with _parquet_errors(path):
         table = pq.read_table(path)
-    _names(path, table.column_names)
     return Table(path, _ParquetColumns(path, table), None, rows=table.num_rows)
 
 

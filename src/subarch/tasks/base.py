@@ -110,7 +110,7 @@ class Examples:
 
     def take(self, indices: Array) -> Examples:
         """The examples at `indices` (K,), in that order."""
-        rows = [int(index) for index in indices]
+        rows = np.asarray(indices, dtype=np.int64).tolist()
         return Examples(
             [self.texts[row] for row in rows],
             None if self.pairs is None else [self.pairs[row] for row in rows],

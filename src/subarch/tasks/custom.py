@@ -28,7 +28,7 @@ from subarch.tasks.labels import (
     scores,
 )
 from subarch.tasks.overlap import shared_rows
-from subarch.tasks.splits import carve
+from subarch.tasks.splits import carve_parts
 from subarch.tasks.tables import Table, read_table
 
 FEWEST = 10
@@ -221,18 +221,18 @@ def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> 
             "add rows, or give the splits as files of their own",
         )
     size = max(len(train) // 10, len(task.labels), 1)
-    for number, split in enumerate(missing):
-        keep = {key for name, examples in parts.items() if name != "train" for key in examples.text_keys()}
-        told: list[str] = []
-        parts["train"], parts[split] = carve(
-            parts["train"], size, kind=task.kind, seed=seed + number, keep=keep, notes=told
-        )
-        if len(parts[split]) == 0:
+    keep = {key for name, examples in parts.items() if name != "train" for key in examples.each_key()}
+    seeds = [seed + number for number in range(len(missing))]
+    carved = carve_parts(train, size, kind=task.kind, seeds=seeds, keep=keep) if missing else (train, [])
+    parts["train"] = carved[0]
+    for split, (part, told) in zip(missing, carved[1], strict=True):
+        parts[split] = part
+        if len(part) == 0:
             raise DataError(
                 f"{path} has too few different texts to carve {split} out of it, expected at least {needed}",
                 f"give {split} as a file of its own",
             )
-        notes.append(f"{split} is {len(parts[split])} rows carved out of {path.name}")
+        notes.append(f"{split} is {len(part)} rows carved out of {path.name}")
         notes += [f"{split}: {line}" for line in told]
     for split in ("validation", "test"):
         inside = 0 if split in missing or task.text_pair else rows_inside(parts[split].texts, parts["train"].texts)

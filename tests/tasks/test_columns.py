@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from subarch.errors import ConfigError, DataError
-from subarch.tasks.columns import Columns, find_columns, guess_kind
-from subarch.tasks.tables import Table
+from subarch.tasks.columns import Columns, find_columns
+from subarch.tasks.tables import Table, read_table
 
 
 def table(*names, rows=30):
@@ -65,31 +65,37 @@ def test_given_columns_that_cannot_be():
         find_columns(table("text", "label", "x"), Columns(text_pair="x"))
 
 
+def bare(tmp_path, content, name="bare.csv"):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    return read_table(path)
+
+
+ROWS = [f"a text with the number {n};{'bad' if n % 2 else 'good'}" for n in range(40)]
+
+
 @pytest.mark.parametrize(
-    ("labels", "kind"),
+    ("rows", "line"),
     [
-        (["good", "bad", "good"], "classification"),
-        (["0", "1", "1"], "classification"),
-        ([1, 2, 3, 4, 5] * 4, "classification"),
-        ([1.0, 0.0], "classification"),
-        ([True, False, True], "classification"),
-        (["0.5", "1.25", "3"], "regression"),
-        ([float("nan"), 1.0], "regression"),
-        (list(range(150)), "regression"),
-        (["1", "unsure", "2"], "classification"),
+        (ROWS, "text;label"),
+        ([";".join(reversed(row.split(";"))) for row in ROWS], "label;text"),
+        ([f"{n};7;word {n}" for n in range(9)], "column1;column2;column3"),
+        ([f"{'long text ' * 9}{n};{'xyz'[n % 3]}" for n in range(1, 9)], "column1;column2"),
     ],
 )
-def test_kinds(labels, kind):
-    assert guess_kind(labels, "y") == kind
+def test_a_file_without_a_header_is_told_the_line_it_lacks(tmp_path, rows, line):
+    with pytest.raises(DataError, match="no header: its first row looks like an example") as caught:
+        find_columns(bare(tmp_path, "\n".join(rows)), Columns())
+    assert f"begin the file with the line {line};" in caught.value.hint
+    if "text" in line:
+        found = find_columns(bare(tmp_path, "\n".join([line, *rows])), Columns())
+        assert found == ("text", None, "label")
 
 
-@pytest.mark.parametrize("labels", [list(range(50)) * 3, [1, 2, 3, 4]])
-def test_a_doubtful_kind_is_asked(labels):
-    with pytest.raises(DataError, match="may be classes or a scale") as caught:
-        guess_kind(labels, "y")
-    assert caught.value.hint == "say which: --kind classification or --kind regression"
-
-
-def test_a_column_of_texts_is_no_label():
-    with pytest.raises(DataError, match="30 different texts in 30 rows"):
-        guess_kind([f"text {i}" for i in range(30)], "y")
+def test_what_a_user_names_is_a_header(tmp_path):
+    table = bare(
+        tmp_path, "comment_body,toxic\n" + "".join(f"words {n},{'toxic' if n % 2 else 'ok'}\n" for n in range(9))
+    )
+    with pytest.raises(DataError, match="no header"):
+        find_columns(table, Columns())
+    assert find_columns(table, Columns(text="comment_body", label="toxic")) == ("comment_body", None, "toxic")

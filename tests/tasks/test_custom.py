@@ -60,7 +60,7 @@ def test_three_files_are_taken_as_they_are_and_what_they_share_is_noted(tmp_path
         kind="classification",
     )
     assert sizes(data) == [8, 2, 3]
-    assert data.notes == ("1 texts stand both in train and in validation: its score may be too good",)
+    assert data.notes == ("1 rows stand both in train and in validation: its score may be too good",)
 
 
 def sentence(number):
@@ -148,7 +148,7 @@ def test_errors_in_train(tmp_path, rows, message):
     assert "\n" not in caught.value.message
 
 
-@pytest.mark.parametrize("bad", ["nan", "inf", "much"])
+@pytest.mark.parametrize("bad", ["inf", "much", "true"])
 def test_a_score_that_is_no_finite_number(tmp_path, bad):
     rows = [f"text {i},{i / 7:.3f}" for i in range(20)] + [f"last,{bad}"]
     with pytest.raises(DataError, match=f"line 22: label '{bad}' is not a finite number"):
@@ -175,7 +175,7 @@ def test_cells_that_are_no_text(tmp_path):
     with pytest.raises(DataError, match="line 2: 'text' holds 3, expected a text"):
         load_files(path)
     path.write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": ["y"]}\n')
-    with pytest.raises(DataError, match=r"line 2: label is \['y'\], expected a word"):
+    with pytest.raises(DataError, match="line 2: label is a list, expected a word"):
         load_files(path)
     path.write_text('{"text": "a", "label": "x"}\n{"label": "y"}\n')
     with pytest.raises(DataError, match="line 2: 'text' is empty"):

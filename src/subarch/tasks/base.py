@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -110,7 +110,7 @@ class Examples:
 
     def take(self, indices: Array) -> Examples:
         """The examples at `indices` (K,), in that order."""
-        rows = [int(index) for index in indices]
+        rows = np.asarray(indices, dtype=np.int64).tolist()
         return Examples(
             [self.texts[row] for row in rows],
             None if self.pairs is None else [self.pairs[row] for row in rows],
@@ -157,8 +157,13 @@ class Examples:
 
     def text_keys(self) -> list[tuple[str, str]]:
         """Per example its texts without regard to case and spacing: equal keys are the same example twice."""
-        pairs = self.pairs if self.pairs is not None else [""] * len(self)
-        return [(_plain(text), _plain(pair)) for text, pair in zip(self.texts, pairs, strict=True)]
+        return list(self.each_key())
+
+    def each_key(self) -> Iterator[tuple[str, str]]:
+        """The same, one after the other: all at once they take more room than the texts."""
+        if self.pairs is None:
+            return ((_plain(text), "") for text in self.texts)
+        return ((_plain(text), _plain(pair)) for text, pair in zip(self.texts, self.pairs, strict=True))
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,8 @@ class TaskData:
     test: Examples
     notes: tuple[str, ...] = field(default=())
     """What was guessed, split, skipped or replaced: for the report."""
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
+    """Rows that were left out since they have no label, by the split whose file they stand in."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,16 +1,16 @@
-"""Which columns of a user's table are text, second text and label, and what kind of task the labels make.
+"""Which columns of a user's table are text, second text and label.
 
 A guess is made only where it is safe; elsewhere the error lists the columns and the flags that settle it.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from subarch.errors import ConfigError, DataError, did_you_mean
-from subarch.tasks.base import Kind
+from subarch.tasks.cells import shown
+from subarch.tasks.labels import FEW, as_number
 from subarch.tasks.tables import Table
 
 PAIR_NAMES = (
@@ -50,11 +50,10 @@ LABEL_NAMES = (
     "sentiment",
     "gold_label",
 )
+_KNOWN = {*TEXT_NAMES, *LABEL_NAMES, *(name for pair in PAIR_NAMES for name in pair)}
 
-FEW = 20
-"""Distinct whole numbers up to which they are classes."""
-MANY = 100
-"""Distinct whole numbers from which they are a scale; between the two we ask."""
+LONG_NAME = 80
+"""Characters above which the name of a column looks like a text."""
 
 
 class ColumnNames(TypedDict, total=False):
@@ -84,6 +83,8 @@ def find_columns(table: Table, given: Columns) -> tuple[str, str | None, str]:
         DataError: A given column is not there, or the columns cannot be told apart safely.
     """
     taken = _given(table, given)
+    if not taken:
+        check_header(table)
     free = [column for column in table.columns if column not in taken]
     label = given.label or _one_of(LABEL_NAMES, free)
     free = [column for column in free if column != label]
@@ -105,6 +106,31 @@ def find_columns(table: Table, given: Columns) -> tuple[str, str | None, str]:
     return text, pair, label
 
 
+def check_header(table: Table) -> None:
+    """Go on if the first row of a text file names the columns.
+
+    Raises:
+        DataError: It looks like an example: none of its fields is a name that we know, and one of them is a number,
+            a long text, or a value of its own column.
+    """
+    if table.separator is None or any(column.lower() in _KNOWN for column in table.columns):
+        return
+    odd = next((name for name, cells in table.columns.items() if _is_value(name, cells)), None)
+    if odd is None:
+        return
+    text, label = _by_repetition(table, list(table.columns)) if len(table.columns) == 2 else (None, None)
+    roles = {text: "text", label: "label"}
+    names = [roles.get(name, f"column{number}") for number, name in enumerate(table.columns, start=1)]
+    raise DataError(
+        f"{table.path} has no header: its first row looks like an example, {shown(odd)}, expected names of columns",
+        f"begin the file with the line {table.separator.join(names)}; if the names are right, give --text and --label",
+    )
+
+
+def _is_value(name: str, cells: list[str]) -> bool:
+    return as_number(name) is not None or len(name) > LONG_NAME or name in (cell.strip() for cell in cells)
+
+
 def _given(table: Table, given: Columns) -> list[str]:
     """The columns that were given for text, pair and label, each of them there and none twice."""
     named = [("--text", given.text), ("--text-pair", given.text_pair), ("--label", given.label)]
@@ -117,44 +143,6 @@ def _given(table: Table, given: Columns) -> list[str]:
     if given.text is None and given.text_pair is not None:
         raise ConfigError("--text-pair without --text, expected both")
     return taken
-
-
-def guess_kind(labels: list[Any], column: str) -> Kind:
-    """Classes or a scale, by the labels themselves (all of them, none missing).
-
-    Raises:
-        DataError: Either is possible.
-    """
-    numbers = [as_number(label) for label in labels]
-    if any(number is None for number in numbers):
-        distinct = len({str(label) for label in labels})
-        if distinct > max(FEW, len(labels) // 2):
-            raise DataError(
-                f"label column {column!r} has {distinct} different texts in {len(labels)} rows, not classes",
-                "name another column with --label, or give --kind classification if these are classes",
-            )
-        return "classification"
-    values = {number for number in numbers if number is not None}
-    if not all(math.isfinite(value) and value == int(value) for value in values):
-        return "regression"
-    if len(values) <= FEW and (len(values) <= 2 or len(values) <= len(labels) / 2):
-        return "classification"
-    if len(values) >= MANY:
-        return "regression"
-    raise DataError(
-        f"label column {column!r} has {len(values)} different whole numbers, which may be classes or a scale",
-        "say which: --kind classification or --kind regression",
-    )
-
-
-def as_number(label: Any) -> float | None:
-    """A label as a number, or None where it is none; true and false are words."""
-    if isinstance(label, bool):
-        return None
-    try:
-        return float(label)
-    except (TypeError, ValueError):
-        return None
 
 
 def _guess_text(free: list[str]) -> tuple[str | None, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ RUN = 4
 MOST_SHORT = 64
 """Places of a shorter text above which it is a common phrase."""
 MOST_WORDS = 20_000_000
-"""Words of different texts above which nothing is looked for: they take 1.5 GB and half a minute."""
+"""Words of different texts above which nothing is looked for: they take half a GB and half a minute."""
 MOST_PLACES = 10_000_000
 """Places that are looked at; the texts with the most places go unseen beyond."""
 CHUNK = 1_000_000
@@ -67,18 +67,19 @@ def find_contained(
         most_words: Limit of the words of all different texts, above which nothing is found.
         most_places: Limit of the places to compare; beyond it the texts that have the most are not looked for.
     """
-    numbers, shorts, vocabulary = _Numbers(), _Numbers(), _Numbers()
+    numbers: dict[int, int] = {}
+    shorts, vocabulary = _Numbers(), _Numbers()
     corpus, lengths = array("i"), array("q")
     texts, total = [], 0
     for column in columns:
-        row_texts = []
+        row_texts = array("q")
         for text in column:
             found = words(text)
             if len(found) < RUN:
                 row_texts.append(~shorts[" ".join(found)])
                 continue
             known = len(numbers)
-            row_texts.append(numbers[" ".join(found)])
+            row_texts.append(numbers.setdefault(hash(" ".join(found)), known))  # The hash is a tenth of the text.
             if len(numbers) == known:
                 continue
             total += len(found)
@@ -86,12 +87,14 @@ def find_contained(
                 corpus.extend(map(vocabulary.__getitem__, found))
                 lengths.append(len(found))
         texts.append(np.array(row_texts, dtype=np.int64))
+    count = len(numbers)
+    del numbers
     if not 0 < total <= most_words:
-        return Containment(texts, len(numbers), _NONE, _NONE, 0, not total)
-    flat, sizes = np.array(corpus), np.array(lengths)
+        return Containment(texts, count, _NONE, _NONE, 0, not total)
+    flat, sizes = np.frombuffer(corpus, dtype=np.int32), np.array(lengths)
     pairs, places, complete = _search(flat, sizes, most_places)
     few = _short_places(flat, sizes, shorts, vocabulary) if short else (_NONE, _NONE)
-    return Containment(texts, len(numbers), pairs[0], pairs[1], places, complete, few)
+    return Containment(texts, count, pairs[0], pairs[1], places, complete, few)
 
 
 def rows_inside(texts: Sequence[str], others: Sequence[str]) -> int:
@@ -122,49 +125,87 @@ def _search(corpus: Array, lengths: Array, most_places: int) -> tuple[Array, int
     """
     ends = lengths.cumsum()
     starts = ends - lengths
-    owner = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    runs = np.flatnonzero(owner[: 1 - RUN] == owner[RUN - 1 :]).astype(np.int32)
-    order, first, count = _buckets(corpus, runs)
-    # The rarest run of each text: its bucket's size above the run's own index, so that one minimum finds both.
-    begin = starts - np.arange(len(lengths)) * (RUN - 1)
-    rarest = np.minimum.reduceat((count.astype(np.int64) << 32) | np.arange(len(runs)), begin)
-    size, run = rarest >> 32, rarest & 0xFFFFFFFF
-    wanted = np.flatnonzero(size > 1)
-    wanted = wanted[np.argsort(size[wanted], kind="stable")]
-    allowed = int(np.searchsorted(size[wanted].cumsum(), most_places, side="right"))
+    whole = np.ones(len(corpus), dtype=bool)
+    for word in range(1, RUN):
+        whole[ends - word] = False
+    runs = np.flatnonzero(whole).astype(np.int32)
+    del whole
+    hashes = _hashes(corpus, runs)
+    wanted, run, size = _rarest(hashes, starts - np.arange(len(lengths)) * (RUN - 1), lengths - RUN + 1)
+    allowed = int(np.searchsorted(size.cumsum(), most_places, side="right"))
     complete = allowed == len(wanted)
-    wanted = wanted[:allowed]
+    wanted, run, size = wanted[:allowed], run[:allowed], size[:allowed]
+    spots, first = _spots(hashes, hashes[run])
+    places = runs[spots]
+    into = runs[run] - starts[wanted]
+    del hashes, runs
     found = [np.zeros((2, 0), dtype=np.int64)]
-    edges = np.searchsorted(size[wanted].cumsum(), np.arange(CHUNK, int(size[wanted].sum()) + CHUNK, CHUNK), "right")
+    edges = np.searchsorted(size.cumsum(), np.arange(CHUNK, int(size.sum()) + CHUNK, CHUNK), "right")
     for low, high in zip([0, *edges], [*edges, len(wanted)], strict=True):
-        inner = wanted[low:high]
-        each = size[inner]
-        within = np.arange(each.sum()) - np.repeat(each.cumsum() - each, each)
-        inner = np.repeat(inner, each)
-        place = runs[order[first[run[inner]] + within]] - (runs[run[inner]] - starts[inner])
+        each = size[low:high]
+        inner = np.repeat(wanted[low:high], each)
+        place = places[np.repeat(first[low:high], each) + _within(each)] - np.repeat(into[low:high], each)
         fits = (place >= 0) & (place + lengths[inner] <= len(corpus))
         inner, place = inner[fits], place[fits]
-        outer = owner[place]
-        fits = (outer != inner) & (place + lengths[inner] <= ends[outer]) & (owner[place + lengths[inner] - 1] == outer)
-        inner, place = inner[fits], place[fits]
+        outer = np.searchsorted(ends, place, side="right")
+        fits = (outer != inner) & (place + lengths[inner] <= ends[outer])
+        inner, outer, place = inner[fits], outer[fits], place[fits]
         same = _same(corpus, starts[inner], place, lengths[inner])
-        found.append(np.unique(np.stack([inner[same], owner[place[same]]]), axis=1))
-    return np.concatenate(found, axis=1), int(size[wanted].sum()), complete
+        found.append(np.unique(np.stack([inner[same], outer[same]]), axis=1))
+    return np.concatenate(found, axis=1), int(size.sum()), complete
 
 
-def _buckets(corpus: Array, runs: Array) -> tuple[Array, Array, Array]:
-    """Runs in the order of their hashes; for each run the place in that order where its equals begin, and how many."""
+def _hashes(corpus: Array, runs: Array) -> Array:
+    """(R,) uint32, equal where the `RUN` words from each of the places are; seldom equal elsewhere."""
     factors = np.random.default_rng(0).integers(1, 2**63, RUN, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    hashes = np.zeros(len(runs), dtype=np.uint64)
-    for offset, factor in enumerate(factors):
-        hashes += (corpus[runs + offset].astype(np.uint64) + np.uint64(1)) * factor
-    order = np.argsort(hashes)
-    hashes = hashes[order]
-    heads = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))
-    sizes = np.diff(heads, append=len(runs))
-    first, count = np.empty(len(runs), dtype=np.int32), np.empty(len(runs), dtype=np.int32)
-    first[order], count[order] = np.repeat(heads, sizes), np.repeat(sizes, sizes)
-    return order.astype(np.int32), first, count
+    hashes = np.empty(len(runs), dtype=np.uint32)
+    for low in range(0, len(runs), CHUNK):
+        part = runs[low : low + CHUNK]
+        mixed = np.zeros(len(part), dtype=np.uint64)
+        for offset, factor in enumerate(factors):
+            mixed += (corpus[part + offset].astype(np.uint64) + np.uint64(1)) * factor
+        hashes[low : low + CHUNK] = mixed >> np.uint64(32)
+    return hashes
+
+
+def _rarest(hashes: Array, begin: Array, each: Array) -> tuple[Array, Array, Array]:
+    """Texts of which every run occurs again, the run of each that does so least, and how often; the least first.
+
+    Args:
+        hashes: (R,) of the runs of all texts.
+        begin: (T,) the first run of each text.
+        each: (T,) how many it has.
+    """
+    ordered = np.sort(hashes)
+    again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    repeated = np.concatenate([np.isin(part, again) for part in _parts(hashes)])
+    wanted = np.flatnonzero(np.logical_and.reduceat(repeated, begin))
+    if not len(wanted):
+        return _NONE, _NONE, _NONE
+    run = np.repeat(begin[wanted], each[wanted]) + _within(each[wanted])
+    here = hashes[run]
+    count = np.searchsorted(ordered, here, side="right") - np.searchsorted(ordered, here, side="left")
+    # The count above the run's own index, so that one minimum finds both.
+    best = np.minimum.reduceat((count << 32) | run, each[wanted].cumsum() - each[wanted])
+    order = np.argsort(best >> 32, kind="stable")
+    return wanted[order], (best & 0xFFFFFFFF)[order], (best >> 32)[order]
+
+
+def _spots(hashes: Array, sought: Array) -> tuple[Array, Array]:
+    """Indices of all hashes that are sought, equal ones together, and where in them each one that is sought begins."""
+    known = np.unique(sought)
+    spots = np.flatnonzero(np.concatenate([np.isin(part, known) for part in _parts(hashes)]))
+    spots = spots[np.argsort(hashes[spots], kind="stable")]
+    return spots, np.searchsorted(hashes[spots], sought)
+
+
+def _parts(values: Array) -> Iterator[Array]:
+    return (values[low : low + CHUNK] for low in range(0, len(values), CHUNK))
+
+
+def _within(each: Array) -> Array:
+    """0, 1, ... for each of the numbers, as many as it says."""
+    return np.arange(each.sum()) - np.repeat(each.cumsum() - each, each)
 
 
 def _same(corpus: Array, left: Array, right: Array, lengths: Array) -> Array:
@@ -183,7 +224,7 @@ def _same(corpus: Array, left: Array, right: Array, lengths: Array) -> Array:
 
 def _short_places(corpus: Array, lengths: Array, shorts: _Numbers, vocabulary: _Numbers) -> tuple[Array, Array]:
     """Numbers of short texts and of the texts of the corpus that hold them; those with too many places are left out."""
-    owner = np.repeat(np.arange(len(lengths)), lengths)
+    owner = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     inner, outer = [_NONE], [_NONE]
     for length in range(1, RUN):
         if len(vocabulary) ** length >= 2**63:  # Three of more than two million different words have no code.

@@ -6,19 +6,29 @@ inside one, as far as `splits.carve` can see to it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-
 from subarch.errors import DataError
 from subarch.tasks.base import Array, Examples, Kind, Task, TaskData
-from subarch.tasks.columns import ColumnNames, Columns, as_number, find_columns, guess_kind
+from subarch.tasks.cells import Faults, is_blank, is_writable, shown
+from subarch.tasks.columns import ColumnNames, Columns, find_columns
 from subarch.tasks.containment import rows_inside
-from subarch.tasks.splits import carve
+from subarch.tasks.labels import (
+    Labels,
+    class_indices,
+    class_names,
+    guess_kind,
+    is_missing,
+    match_names,
+    read_labels,
+    scores,
+)
+from subarch.tasks.overlap import shared_rows
+from subarch.tasks.splits import carve_parts
 from subarch.tasks.tables import Table, read_table
 
 FEWEST = 10
@@ -27,12 +37,11 @@ FEWEST = 10
 
 @dataclass(frozen=True)
 class _Rows:
-    """A table whose columns are known and whose cells are checked."""
+    """The labelled rows of a table, their cells checked."""
 
-    table: Table
     texts: list[str]
     pairs: list[str] | None
-    labels: list[Any]
+    labels: Labels
     kept: dict[str, list[Any]]
 
 
@@ -60,24 +69,27 @@ def load_files(
             in `keep` become `Examples.columns`.
 
     Raises:
-        DataError: A file, column, row or label that cannot be used; the message names the line.
+        DataError: A file, column, row or label that cannot be used; the message names the line. Rows without a label
+            are left out and counted in the notes, unless they are half of a file.
     """
     given = Columns(**columns)
     table = read_table(Path(train))
     text, pair, label = find_columns(table, given)
     exact = Columns(text=text, text_pair=pair, label=label, keep=given.keep)
-    tables = [table] + [read_table(Path(path)) for path in (valid, test) if path is not None]
-    rows = [_rows(each, exact) for each in tables]
-    known_kind: Kind = kind or guess_kind(rows[0].labels, label)
-    notes = [note for note in (_guessed_columns(given, exact), _guessed_kind(kind, known_kind, label)) if note]
-    if known_kind == "classification":
-        names = _class_names(rows[0], label)
-        splits = [_with_labels(each, lambda each: _class_indices(each, names)) for each in rows]
-    else:
-        names = ()
-        splits = [_with_labels(each, _scores) for each in rows]
+    parts = {"train": _rows(table, exact)}
+    del table
+    for split, path in (("validation", valid), ("test", test)):
+        if path is not None:
+            parts[split] = _rows(read_table(Path(path)), exact)
+    labels = parts["train"].labels
+    known_kind: Kind = kind or guess_kind(labels)
+    notes = [_guessed_columns(given, exact), "" if kind else _guessed_kind(known_kind, labels)]
+    notes += [rows.labels.note() for rows in parts.values()]
+    names = class_names(labels) if known_kind == "classification" else ()
+    read = partial(class_indices, names=names) if names else scores
+    splits = {split: _with_labels(rows, read) for split, rows in parts.items()}
     task = Task(
-        name=Path(train).stem,
+        name=_stem(Path(train)),
         kind=known_kind,
         labels=names,
         text=text,
@@ -86,9 +98,11 @@ def load_files(
         metrics=("accuracy", "f1_macro") if names else ("pearson", "spearman", "rmse"),
         main_metric="accuracy" if names else "pearson",
     )
-    parts = dict(zip(["train", *(["validation"] if valid else []), *(["test"] if test else [])], splits, strict=True))
-    parts, split_notes = _complete(parts, task, Path(train), seed)
-    return TaskData(task, parts["train"], parts["validation"], parts["test"], (*notes, *split_notes))
+    unlabelled = {split: len(rows.labels.missing) for split, rows in parts.items() if rows.labels.missing}
+    del parts, labels
+    splits, split_notes = _complete(splits, task, Path(train), seed)
+    told = tuple(note for note in (*notes, *split_notes) if note)
+    return TaskData(task, splits["train"], splits["validation"], splits["test"], told, unlabelled)
 
 
 def load_split(path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
@@ -105,13 +119,16 @@ def load_split(path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
     """
     if task.kind not in ("classification", "regression"):
         raise DataError(f"{path} for {task.name}, a {task.kind}, expected its official format", "give --split a name")
-    table = read_table(path)
-    rows = _rows(table, Columns(text=task.text, text_pair=task.text_pair, label=task.label, keep=keep))
+    rows = _rows(read_table(path), Columns(text=task.text, text_pair=task.text_pair, label=task.label, keep=keep))
+    if rows.labels.missing:
+        raise DataError(
+            f"{rows.labels.note()}, expected a label in each row that is scored", "label them or take them out"
+        )
     if task.kind == "regression":
-        return _with_labels(rows, _scores)
-    numbered = not set(task.labels) & {_class_name(label) for label in rows.labels}
+        return _with_labels(rows, scores)
+    numbered = not match_names(rows.labels.counts, task.labels)
     names = tuple(str(number) for number in range(len(task.labels))) if numbered else task.labels
-    return _with_labels(rows, lambda each: _class_indices(each, names))
+    return _with_labels(rows, partial(class_indices, names=names))
 
 
 def load_unlabelled(path: Path, task: Task) -> Examples:
@@ -130,7 +147,11 @@ def load_unlabelled(path: Path, task: Task) -> Examples:
                 f"{table.path} has the columns {', '.join(table.columns)}, expected {expected}",
                 "name the columns of the unlabelled file as those of the training data",
             )
-    return Examples(_texts(table, task.text), _texts(table, task.text_pair) if task.text_pair else None)
+    faults = Faults(table.place)
+    columns = [column for column in (task.text, task.text_pair) if column is not None]
+    found = [_texts(table, column, range(len(table)), faults) for column in columns]
+    faults.check()
+    return Examples(*found)
 
 
 def _rows(table: Table, columns: Columns) -> _Rows:
@@ -138,74 +159,54 @@ def _rows(table: Table, columns: Columns) -> _Rows:
         if column is not None and column not in table.columns:
             raise DataError(
                 f"{table.path} has no column {column!r} as train has, but {', '.join(table.columns)}",
-                "give all files the same column names",
+                "give all files the same column names, in a header or as keys",
             )
-    texts = _texts(table, str(columns.text))
-    pairs = _texts(table, columns.text_pair) if columns.text_pair else None
-    labels = [cell.strip() if isinstance(cell, str) else cell for cell in table.columns[str(columns.label)]]
-    for row, label in enumerate(labels):
-        if label is None or label == "":
-            raise DataError(
-                f"{table.place(row)}: label {columns.label!r} is missing, expected one",
-                "label the row or take it out",
-            )
-        if isinstance(label, list | dict):
-            raise DataError(f"{table.place(row)}: label is {repr(label)[:40]}, expected a word or a number")
-    return _Rows(table, texts, pairs, labels, {name: table.columns[name] for name in columns.keep})
+    faults = Faults(table.place)
+    labels = read_labels(table, str(columns.label), faults)
+    texts = _texts(table, str(columns.text), labels.rows, faults)
+    pairs = _texts(table, columns.text_pair, labels.rows, faults) if columns.text_pair else None
+    kept = {name: _kept(table, name, labels.rows, faults) for name in columns.keep}
+    faults.check()
+    return _Rows(texts, pairs, labels, kept)
 
 
-def _texts(table: Table, column: str) -> list[str]:
-    for row, cell in enumerate(table.columns[column]):
-        if cell is None or (isinstance(cell, str) and not cell.strip()):
-            raise DataError(f"{table.place(row)}: {column!r} is empty, expected a text", "fill it or take the row out")
-        if not isinstance(cell, str):
-            raise DataError(f"{table.place(row)}: {column!r} holds {repr(cell)[:40]}, expected a text")
-    return table.columns[column]
+def _texts(table: Table, column: str, rows: Sequence[int], faults: Faults) -> list[str]:
+    """The texts in these rows of a column; what is none is added to `faults`."""
+    cells = table.columns[column]
+    if len(rows) < len(cells):
+        cells = [cells[row] for row in rows]
+    if any(isinstance(cell, bytes) for cell in cells[:1]):
+        cells = [_decoded(cell) for cell in cells]
+    for row, cell in zip(rows, cells, strict=True):
+        if is_missing(cell) if not isinstance(cell, str) else is_blank(cell):
+            faults.add(f"empty {column}", row, f"{column!r} is empty, expected a text", "fill it or take the row out")
+        elif not isinstance(cell, str):
+            faults.add(f"text {column}", row, f"{column!r} holds {shown(cell)}, expected a text", "put it in quotes")
+        elif not is_writable(cell):
+            message = f"{column!r} holds half of a UTF-16 pair (a lone surrogate), expected a text"
+            faults.add(f"surrogate {column}", row, message, "take it out, or write the text in UTF-8 again")
+    return cells
 
 
-def _class_name(label: Any) -> str:
-    """Whole numbers read the same from every format: 1, "1" and 1.0 are the class "1"."""
-    number = as_number(label)
-    if number is not None and math.isfinite(number) and number == int(number):
-        return str(int(number))
-    return str(label).lower() if isinstance(label, bool) else str(label)
+def _decoded(cell: Any) -> Any:
+    try:
+        return cell.decode() if isinstance(cell, bytes) else cell
+    except UnicodeDecodeError:
+        return cell
 
 
-def _class_names(rows: _Rows, column: str) -> tuple[str, ...]:
-    names = {_class_name(label) for label in rows.labels}
-    if len(names) < 2:
-        raise DataError(
-            f"{rows.table.path}: every label in {column!r} is {names.pop()!r}, expected at least two classes",
-            "is it the right column? name it with --label",
-        )
-    return tuple(sorted(names, key=lambda name: (as_number(name) is None, as_number(name) or 0.0, name)))
+def _kept(table: Table, column: str, rows: Sequence[int], faults: Faults) -> list[Any]:
+    """The values by which scores are sliced, in these rows."""
+    cells = table.columns[column]
+    cells = [_decoded(cells[row]) for row in rows]
+    for row, cell in zip(rows, cells, strict=True):
+        if isinstance(cell, list | dict | bytes) or (isinstance(cell, str) and not is_writable(cell)):
+            faults.add(f"value {column}", row, f"{column!r} holds {shown(cell)}, expected a word or a number")
+    return cells
 
 
-def _class_indices(rows: _Rows, names: tuple[str, ...]) -> Array:
-    index = {name: number for number, name in enumerate(names)}
-    found = [_class_name(label) for label in rows.labels]
-    for row, name in enumerate(found):
-        if name not in index:
-            raise DataError(
-                f"{rows.table.place(row)}: label {name!r} is not in train, expected one of {_some(names)}",
-                "correct it, or add examples of it to train",
-            )
-    return np.array([index[name] for name in found], dtype=np.int64)
-
-
-def _scores(rows: _Rows) -> Array:
-    for row, label in enumerate(rows.labels):
-        number = as_number(label)
-        if number is None or not math.isfinite(number):
-            raise DataError(
-                f"{rows.table.place(row)}: label {label!r} is not a finite number, expected a score",
-                "correct it, take the row out, or give --kind classification",
-            )
-    return np.array([float(label) for label in rows.labels], dtype=np.float32)
-
-
-def _with_labels(rows: _Rows, label: Callable[[_Rows], Array]) -> Examples:
-    return Examples(rows.texts, rows.pairs, label(rows), columns=rows.kept)
+def _with_labels(rows: _Rows, label: Callable[[Labels], Array]) -> Examples:
+    return Examples(rows.texts, rows.pairs, label(rows.labels), columns=rows.kept)
 
 
 def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> tuple[dict[str, Examples], list[str]]:
@@ -220,26 +221,26 @@ def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> 
             "add rows, or give the splits as files of their own",
         )
     size = max(len(train) // 10, len(task.labels), 1)
-    for number, split in enumerate(missing):
-        keep = {key for name, examples in parts.items() if name != "train" for key in examples.text_keys()}
-        told: list[str] = []
-        parts["train"], parts[split] = carve(
-            parts["train"], size, kind=task.kind, seed=seed + number, keep=keep, notes=told
-        )
-        if len(parts[split]) == 0:
+    keep = {key for name, examples in parts.items() if name != "train" for key in examples.each_key()}
+    seeds = [seed + number for number in range(len(missing))]
+    carved = carve_parts(train, size, kind=task.kind, seeds=seeds, keep=keep) if missing else (train, [])
+    parts["train"] = carved[0]
+    for split, (part, told) in zip(missing, carved[1], strict=True):
+        parts[split] = part
+        if len(part) == 0:
             raise DataError(
                 f"{path} has too few different texts to carve {split} out of it, expected at least {needed}",
                 f"give {split} as a file of its own",
             )
-        notes.append(f"{split} is {len(parts[split])} rows carved out of {path.name}")
+        notes.append(f"{split} is {len(part)} rows carved out of {path.name}")
         notes += [f"{split}: {line}" for line in told]
     for split in ("validation", "test"):
         inside = 0 if split in missing or task.text_pair else rows_inside(parts[split].texts, parts["train"].texts)
         if inside:
             notes.append(f"{inside} texts of {split} stand inside longer ones of train: its score may be too good")
-        shared = len(set(parts["train"].text_keys()) & set(parts[split].text_keys()))
+        shared = 0 if split in missing else int(shared_rows(parts[split], parts["train"]).sum())
         if shared:
-            notes.append(f"{shared} texts stand both in train and in {split}: its score may be too good")
+            notes.append(f"{shared} rows stand both in train and in {split}: its score may be too good")
     return parts, notes
 
 
@@ -252,9 +253,10 @@ def _guessed_columns(given: Columns, exact: Columns) -> str:
     return f"guessed: {', '.join(guessed)}" if guessed else ""
 
 
-def _guessed_kind(given: Kind | None, known: Kind, label: str) -> str:
-    return "" if given else f"guessed from the labels in {label!r}: {known}"
+def _guessed_kind(known: Kind, labels: Labels) -> str:
+    remark = ", numbers with a decimal comma" if labels.decimal_comma else ""
+    return f"guessed from the labels in {labels.column!r}: {known}{remark}"
 
 
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+def _stem(path: Path) -> str:
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem

@@ -20,7 +20,7 @@ def draw(families: Families, strata: Array, quotas: Array, seed: int) -> Array:
     """
     drawing = _Drawing(families, strata, quotas)
     rng = np.random.default_rng(seed)
-    orders = [rng.permutation(drawing.holding(stratum)).tolist() for stratum in range(len(quotas))]
+    orders = [rng.permutation(held).tolist() for held in drawing.holding(len(quotas))]
     # The rarest first, while there is room: its families are few.
     for stratum in sorted(range(len(quotas)), key=lambda stratum: (int(quotas[stratum]), stratum)):
         drawing.fill(stratum, orders[stratum])
@@ -45,9 +45,12 @@ class _Drawing:
         self.drawn: list[int] = []
         self._taken: set[int] = set()
 
-    def holding(self, stratum: int) -> Array:
-        """Movable families with rows of the stratum, ascending."""
-        return np.asarray(self._family[(self._stratum == stratum) & self._movable])
+    def holding(self, strata: int) -> list[Array]:
+        """For each stratum the movable families with rows of it, ascending."""
+        family, stratum = self._family[self._movable], self._stratum[self._movable]
+        order = np.argsort(stratum, kind="stable")
+        edges = np.searchsorted(stratum[order], np.arange(1, strata))
+        return np.split(family[order], edges)
 
     def fill(self, stratum: int, families: list[int]) -> None:
         """Draw in the given order until the stratum has its quota."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,16 +30,32 @@ class Relations:
     """What relates the rows of a task to each other and to the texts of other splits."""
 
     def __init__(self, examples: Examples, keep: Collection[tuple[str, str]]) -> None:
-        rows = examples.text_keys()
-        numbers: dict[tuple[str, str], int] = {}
-        self._key = np.array([numbers.setdefault(key, len(numbers)) for key in rows], dtype=np.int64)
-        for key in sorted(keep):
-            numbers.setdefault(key, len(numbers))
-        self._kept = np.array([key in keep for key in numbers], dtype=bool)
+        hashes = np.fromiter(map(hash, examples.each_key()), dtype=np.int64, count=len(examples))
+        _, first, same = np.unique(hashes, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        ranks = np.empty(len(order), dtype=np.int64)
+        ranks[order] = np.arange(len(order))
+        self._key = ranks[same]
+        """(N,) the number of each row's texts, in the order in which they occur first."""
+        known = np.array([hash(key) for key in keep], dtype=np.int64)
+        others = [key for key, new in zip(keep, ~np.isin(known, hashes), strict=True) if new]
+        others.sort()
+        rows = first[order]
+        self._kept = np.concatenate([np.isin(hashes[rows], known), np.ones(len(others), dtype=bool)])
         self._single = examples.pairs is None
-        members = range(1 if self._single else 2)
-        self._found = find_contained([[key[member] for key in numbers] for member in members], short=self._single)
+        texts = [_each(examples.texts, rows, [key[0] for key in others])]
+        if examples.pairs is not None:
+            texts.append(_each(examples.pairs, rows, [key[1] for key in others]))
+        self._found = find_contained(texts, short=self._single)
         self._degrees = _degrees(self._found)
+
+    def rest(self, chosen: Array) -> Relations:
+        """Those of the rows that are not chosen; the texts of those that are, (N,) bool, stand in another split."""
+        rest = copy(self)
+        rest._kept = self._kept.copy()
+        rest._kept[self._key[chosen]] = True
+        rest._key = self._key[~chosen]
+        return rest
 
     @property
     def complete(self) -> bool:
@@ -105,6 +122,12 @@ class Relations:
         rows, short = rows[short < len(lowest)], short[short < len(lowest)]
         one = lowest[short] == highest[short]
         component[rows[one]] = lowest[short[one]]
+
+
+def _each(texts: list[str], rows: Array, others: list[str]) -> Iterator[str]:
+    """The texts of these rows, and then the others."""
+    yield from (texts[row] for row in rows)
+    yield from others
 
 
 def _degrees(found: Containment) -> Array:

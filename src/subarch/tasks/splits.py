@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
@@ -50,13 +51,37 @@ def carve(
             the rest.
         notes: Gets a line on what was kept together, where that is more than copies.
     """
-    names, strata = np.unique(_strata(examples.labels, kind), return_inverse=True)
-    quotas = np.array([_quotas(strata, size).get(name, 0) for name in range(len(names))], dtype=np.int64)
-    relations = Relations(examples, keep)
-    chosen, told = _chosen(relations, strata, quotas, seed)
+    rest, [(part, told)] = carve_parts(examples, size, kind=kind, seeds=[seed], keep=keep)
     if notes is not None:
         notes.extend(told)
-    return examples.take(np.flatnonzero(~chosen)), examples.take(np.flatnonzero(chosen))
+    return rest, part
+
+
+def carve_parts(
+    examples: Examples, size: int, *, kind: Kind, seeds: Sequence[int], keep: Collection[tuple[str, str]] = ()
+) -> tuple[Examples, list[tuple[Examples, list[str]]]]:
+    """Carve one part after the other out of what the one before left, each as `carve` does, at about half the cost.
+
+    Args:
+        examples: With labels.
+        size: Rows of each part.
+        kind: As of `carve`.
+        seeds: One for each part.
+        keep: As of `carve`.
+
+    Returns:
+        The rest, and each part with what is to be told of it.
+    """
+    relations, rows = Relations(examples, keep), np.arange(len(examples))
+    parts = []
+    for seed in seeds:
+        labels = None if examples.labels is None else examples.labels[rows]
+        names, strata = np.unique(_strata(labels, kind), return_inverse=True)
+        quotas = _quotas(strata, len(names), size)
+        chosen, told = _chosen(relations, strata, quotas, seed)
+        parts.append((examples.take(rows[chosen]), told))
+        relations, rows = relations.rest(chosen), rows[~chosen]
+    return examples.take(rows), parts
 
 
 def _chosen(relations: Relations, strata: Array, quotas: Array, seed: int) -> tuple[Array, list[str]]:
@@ -184,14 +209,18 @@ def _strata(labels: Array | None, kind: Kind) -> Array:
     return np.searchsorted(edges, labels)
 
 
-def _quotas(strata: Array, size: int) -> dict[int, int]:
-    """Rows of each stratum, by largest remainder, adding up to `size`; at least 1 each where that fits."""
-    names, counts = np.unique(strata, return_counts=True)
-    exact = counts * size / counts.sum()
+def _quotas(strata: Array, count: int, size: int) -> Array:
+    """(count,) rows of each stratum, by largest remainder, adding up to `size`; at least 1 each where that fits."""
+    rows = np.bincount(strata, minlength=count)
+    exact = rows * size / rows.sum()
     quotas = np.floor(exact).astype(np.int64)
-    for index in np.argsort(quotas - exact, kind="stable")[: size - int(quotas.sum())]:
-        quotas[index] += 1
-    while size >= len(names) and (quotas == 0).any():
-        quotas[int(quotas.argmax())] -= 1
-        quotas[int(quotas.argmin())] += 1
-    return {int(name): int(quota) for name, quota in zip(names, quotas, strict=True)}
+    quotas[np.argsort(quotas - exact, kind="stable")[: size - int(quotas.sum())]] += 1
+    if size >= count:
+        largest = [(-int(quota), stratum) for stratum, quota in enumerate(quotas)]
+        heapq.heapify(largest)
+        for stratum in np.flatnonzero(quotas == 0):
+            quota, giver = heapq.heappop(largest)
+            heapq.heappush(largest, (quota + 1, giver))
+            quotas[giver] -= 1
+            quotas[stratum] += 1
+    return quotas

@@ -9,7 +9,7 @@ import numpy as np
 
 from subarch.errors import ConfigError, did_you_mean
 from subarch.tasks.base import Array, Examples, Task
-from subarch.tasks.columns import FEW, as_number
+from subarch.tasks.labels import FEW, as_number, is_missing
 
 QUESTION_WORDS = ("what", "who", "when", "where", "why", "how", "which")
 _WHO = {"whom": "who", "whose": "who", "who's": "who", "what's": "what", "where's": "where", "when's": "when"}
@@ -80,8 +80,8 @@ def _of_spans(examples: Examples) -> dict[str, Array]:
 
 
 def _values(name: str, column: Sequence[Any]) -> Array:
-    missing = [value is None or value == "" for value in column]
-    numbers = [as_number(value) for value in column]
+    missing = [value == "" or (not isinstance(value, str) and is_missing(value)) for value in column]
+    numbers = [None if empty else as_number(value) for value, empty in zip(column, missing, strict=True)]
     whole = [number for number in numbers if number is not None]
     distinct = len(set(whole))
     if distinct > FEW and len(whole) + sum(missing) == len(column) and np.isfinite(whole).all():

@@ -11,8 +11,9 @@ import numpy as np
 
 from subarch.errors import DataError
 from subarch.tasks.base import Array, Examples, Source, Task
+from subarch.tasks.decoding import read_text
 from subarch.tasks.suites.official import check_unique, find_file, hub_columns, hub_split, row_notes
-from subarch.tasks.tables import read_text, unquoted
+from subarch.tasks.tables import unquoted
 
 ID_NAMES = ("index", "id")
 """Names of a first column that numbers the rows."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from subarch.errors import DataError
-from subarch.tasks.tables import read_text
+from subarch.tasks.decoding import read_text
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from subarch.errors import DataError
 from subarch.tasks.base import Examples, Task, TaskData
+from subarch.tasks.decoding import read_text
 from subarch.tasks.splits import balanced, carve_groups, validation_size
 from subarch.tasks.suites import castings
 from subarch.tasks.suites.castings import Question
 from subarch.tasks.suites.official import Row, check_unique, hub_rows, hub_split, load_hub, read_object
-from subarch.tasks.tables import read_text
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from subarch.errors import DataError
+from subarch.tasks.decoding import read_text
 from subarch.tasks.suites.official import Row, read_json_lines, read_object
-from subarch.tasks.tables import read_text
 
 Entry = tuple[str, Any]
 """An id, and what is said of it: a word, a number or a text."""

@@ -8,7 +8,9 @@ from subarch.running.executor import WorkerLost
 from subarch.running.faults import is_configurations_fault
 
 GIB = 2**30
-MESSAGE = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB of which 1.1 GiB is free."
+MESSAGE = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB of which 1.1 GiB is free."
+)
 
 
 @pytest.mark.parametrize(

@@ -440,7 +440,9 @@ def test_a_step_that_is_repeated_for_want_of_memory_draws_the_same_dropout():
     batch = {"input_ids": torch.tensor([[1, 2], [3, 4]]), "labels": torch.tensor([1, 0])}
 
     def split(make, parts):
-        return [lambda rows=rows: {name: values[rows] for name, values in make().items()} for rows in ([0], [1])][:parts]
+        return [lambda rows=rows: {name: values[rows] for name, values in make().items()} for rows in ([0], [1])][
+            :parts
+        ]
 
     batches = Batches(2, lambda number: iter([lambda: batch, lambda: batch]), split=split)
     train(Model(), batches, task_loss, config=config(max_steps=1), context=LoopContext(seed=5))

@@ -39,7 +39,7 @@ SMOOTHING = 0.95
 """Of the loss whose rise tells divergence: a mean over the last twenty steps or so; ours."""
 
 RANK_SEEDS = 2_654_435_769
-"""Distance between the seeds of two processes: 2**32 over the golden ratio, since a CPU's generator drops higher bits."""
+"""Distance between the seeds of two processes: 2**32 over the golden ratio; a CPU's generator drops higher bits."""
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]

@@ -189,7 +189,10 @@ def test_classes_that_do_not_occur_change_nothing():
     for name in ("accuracy", "f1_macro", "matthews_correlation"):
         small = task(labels=tuple("abcd"), metrics=(name,))
         large = task(labels=tuple(map(str, range(300))), metrics=(name,))
-        found = [score(small, Predictions(outputs=outputs), examples, 0), score(large, Predictions(outputs=wide), examples, 0)]
+        found = [
+            score(small, Predictions(outputs=outputs), examples, 0),
+            score(large, Predictions(outputs=wide), examples, 0),
+        ]
         assert found[0] == found[1]
         pairs = [(small, outputs, other[:, :4]), (large, wide, other)]
         one, two = (

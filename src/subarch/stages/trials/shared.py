@@ -36,12 +36,14 @@ def from_anywhere(config: SearchConfig) -> SearchConfig:
     folder = data.data_dir
     if data.task is not None and folder is None and os.environ.get("SUBARCH_DATA"):
         folder = Path(os.environ["SUBARCH_DATA"])
-    paths = {"train": data.train, "valid": data.valid, "test": data.test, "data_dir": folder}
+    train, valid, test, data_dir = (
+        None if path is None else path.absolute() for path in (data.train, data.valid, data.test, folder)
+    )
     return replace(
         config,
         teacher=str(teacher.absolute()) if teacher.exists() else config.teacher,
         out=config.out.absolute(),
-        data=replace(data, **{name: None if path is None else path.absolute() for name, path in paths.items()}),
+        data=replace(data, train=train, valid=valid, test=test, data_dir=data_dir),
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -43,8 +44,8 @@ class Measure:
     codes: Array
     """(U,) for each unit its row of `table`."""
     function: Callable[[Array], Array]
-    """From sums (..., K) to values (...); where not `summed` from units (..., U, K) to values (...). Of a sparse table it
-    does not mind which classes that do not occur are left out (`occurring`)."""
+    """From sums (..., K) to values (...); where not `summed` from units (..., U, K) to values (...). Of a sparse table
+    it does not mind which classes that do not occur are left out (`occurring`)."""
     table: Array | csr_array
     """(M, K) what each different unit adds to the sums: `PER_CLASS` counts a class, where it is sparse."""
     summed: bool = True
@@ -66,8 +67,8 @@ class Measure:
         return float(self.function(np.asarray(counts.astype(np.float64) @ rows)))
 
 
-def occurring(*tables: Array | csr_array) -> tuple[Array | csr_array, ...]:
-    """The rows without the classes that none of them counts; dense ones as they are."""
+def occurring(*tables: Any) -> tuple[Any, ...]:
+    """The rows, (J, K) arrays or `csr_array`s, without the classes that none of them counts; dense ones as they are."""
     if not all(isinstance(table, csr_array) for table in tables):
         return tables
     columns = np.unique(np.concatenate([table.indices for table in tables]) // PER_CLASS)
@@ -137,8 +138,9 @@ def _answers(predictions: Predictions, examples: Examples) -> tuple[Array, Array
     return labels, predicted, max(outputs.shape[1] if outputs.ndim == 2 else 2, int(labels.max()) + 1)
 
 
-def _per_class(labels: Array, predicted: Array, classes: int, unit: Array | None = None) -> csr_array:
+def _per_class(answers: tuple[Array, Array, int], unit: Array | None = None) -> csr_array:
     """(U, 3 C) counts [right, label, predicted] of each class in each unit; by default every row is one."""
+    labels, predicted, classes = answers
     unit = np.arange(len(labels)) if unit is None else unit
     right = labels == predicted
     rows = np.concatenate([unit[right], unit, unit])
@@ -155,7 +157,7 @@ def _of_counts(name: str, predictions: Predictions, examples: Examples) -> Measu
     metric = METRICS[name].function
     metric(np.ones((classes, PER_CLASS)))  # raises where it does not suit the number of classes
     pairs, codes = np.unique(np.stack([labels, predicted]), axis=1, return_inverse=True)
-    table = _per_class(*pairs, classes)
+    table = _per_class((pairs[0], pairs[1], classes))
     return Measure(name, numbers, codes.reshape(-1), _by_class(metric), table.toarray() if classes == 2 else table)
 
 
@@ -170,7 +172,7 @@ def _of_rows(name: str, predictions: Predictions, examples: Examples) -> Measure
 
 def _f1_answers(name: str, predictions: Predictions, examples: Examples) -> Measure:
     unit = _groups(examples)
-    return _tabled(name, unit, _per_class(*_answers(predictions, examples), unit).toarray(), _by_class(f1))
+    return _tabled(name, unit, _per_class(_answers(predictions, examples), unit).toarray(), _by_class(f1))
 
 
 def _all_right(name: str, predictions: Predictions, examples: Examples) -> Measure:

@@ -1,9 +1,9 @@
 """The formulas of the metrics of classes and of numbers; `measures.py` applies them, and knows the others.
 
-Those of a classification take three counts of each class, those of a regression the two rows of numbers; both along the
-last axes, so that a thousand resamples are one call. The counts are how often the class was right, was the label, was
-predicted: no formula asks which class was taken for which, and a table of pairs would grow with their square. Cases that
-have no value by the formula get one here, without a warning: `measures.py` lists them.
+Those of a classification take three counts of each class, those of a regression the two rows of numbers; both along
+the last axes, so that a thousand resamples are one call. The counts are how often the class was right, was the label,
+was predicted: no formula asks which class was taken for which, and a table of pairs would grow with their square. Cases
+that have no value by the formula get one here, without a warning: `measures.py` lists them.
 """
 
 from __future__ import annotations

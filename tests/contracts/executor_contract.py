@@ -102,6 +102,10 @@ def leave_a_mark(folder, tell):
         (folder / "ended").touch()
 
 
+def break_accelerator(number):
+    raise RuntimeError(f"CUDA error: an illegal memory access was encountered, item {number} of process {os.getpid()}")
+
+
 def by_item(outcomes):
     return {outcome.item: outcome for outcome in outcomes}
 
@@ -263,3 +267,10 @@ class ExecutorContract:
         outcomes = by_item(self.make().map(die_at_two, self.items))
         assert type(outcomes[2].error).__name__ == "WorkerLost" and "WorkerLost" in outcomes[2].traceback
         assert [outcomes[item].result() for item in (1, 3, 4)] == [1, 3, 4]
+
+    def test_a_worker_whose_accelerator_is_broken_takes_no_further_item(self):
+        if not self.workers_die:
+            pytest.skip("it would be ours")
+        first, second = self.make(1).map(break_accelerator, [1, 2])
+        assert all("illegal memory access" in str(outcome.error) for outcome in (first, second))
+        assert str(first.error).rpartition(" ")[2] != str(second.error).rpartition(" ")[2]

@@ -82,3 +82,43 @@ def test_a_suite_says_what_is_missing():
     assert found[-3:-1] == ["no official average: cola missing", "average of what is there 75.0"]
     whole = lines({**metrics, "score": 0.75, "missing": [], "skipped": {}})
     assert whole[-2] == "official average 75.0"
+
+
+UNEVEN = {
+    "uneven": True,
+    "examples": {"rare": 32, "usual": 768},
+    "recalls": {"rare": 0.0, "usual": 1.0},
+    "f1_macro": 0.49,
+    "f1_macro_interval": [0.48, 0.5],
+    "answers": 1,
+    "answer": "usual",
+    "commonest": "usual",
+    "commonest_share": 0.96,
+}
+
+
+def test_uneven_classes_have_their_macro_f1_and_recalls():
+    found = lines({"score": 0.96, "accuracy": 0.96, "intervals": {"accuracy": [0.94, 0.98]}, "classes": UNEVEN})
+    assert found == [
+        "metric    value  95 % interval",
+        "Accuracy   96.0   [94.0, 98.0]",
+        "Macro F1   49.0   [48.0, 50.0]",
+        "",
+        "class  examples  recall",
+        "rare         32     0.0",
+        "usual       768   100.0",
+        "always “usual”, the commonest, would be right on 96.0 % of the examples",
+        "every answer is “usual”: nothing was learned",
+        "result: out/result.json",
+    ]
+
+
+def test_even_classes_are_not_listed():
+    even = UNEVEN | {"uneven": False, "answers": 2}
+    found = lines({"score": 0.9, "accuracy": 0.9, "intervals": {"accuracy": [0.8, 1.0]}, "classes": even})
+    assert found == ["metric    value  95 % interval", "Accuracy   90.0  [80.0, 100.0]", "result: out/result.json"]
+
+
+def test_what_a_model_did_not_read_is_told():
+    found = lines({"score": 0.9, "accuracy": 0.9, "intervals": {}, "cut": {"text": "half of the texts are cut"}})
+    assert "Half of the texts are cut." in found

@@ -146,3 +146,109 @@ def test_no_gain_where_the_teacher_has_none(report):
     change(report, "tfidf", score=None)
     change(report, "student", score=0.94)
     assert "majority class" not in " ".join(verdict(report).caveats)
+
+
+def classes(answers=2, rare=0.5, usual=1.0, uneven=True):
+    macro = (rare + usual) / 2
+    return {
+        "uneven": uneven,
+        "examples": {"rare": 40, "usual": 832},
+        "recalls": {"rare": rare, "usual": usual},
+        "f1_macro": macro,
+        "f1_macro_interval": [macro - 0.03, macro + 0.03],
+        "matthews_correlation_interval": [rare + usual - 1.1, rare + usual - 0.9] if answers > 1 else [0.0, 0.0],
+        "answers": answers,
+        "answer": "usual",
+        "commonest": "usual",
+        "commonest_share": 832 / 872,
+    }
+
+
+def uneven(report, **rare):
+    """The report of a task with a rare class, of which the models find these shares."""
+    for model in report["models"]:
+        share = rare.get(model["name"].replace("-", "_"), 0.0)
+        model["classes"] = classes(rare=share) if share else classes(answers=1, rare=0.0)
+    return report
+
+
+def test_where_every_model_gives_the_commonest_answer_nothing_is_recommended(report):
+    uneven(report)
+    for model in report["models"]:
+        model |= {"score": 0.954, "score_interval": [0.94, 0.97]}
+    report["floor"] = {"sufficient": True, "text": "tf-idf is as good"}
+    found = verdict(report)
+    assert found.kind == "nothing" and found.recommended is None
+    assert found.sentence == (
+        "Nothing was learned: the student gives the answer “usual” to every text, and no model is better than always "
+        "giving the commonest answer (accuracy 95.4) on 872 test examples."
+    )
+
+
+def test_what_is_no_better_than_the_commonest_answer_as_far_as_the_test_tells_is_not_recommended(report):
+    for model in report["models"]:
+        model |= {
+            "score": 0.52,
+            "score_interval": [0.48, 0.56],
+            "classes": classes(rare=0.51, usual=0.53, uneven=False),
+        }
+    change(report, "majority", score=0.509)
+    change(report, "majority", classes=classes(answers=1, rare=0.0, uneven=False))
+    assert verdict(report).kind == "nothing"  # although macro F1 is above the commonest answer's
+    change(report, "student", classes=classes(rare=0.9, usual=0.9))  # not by its accuracy, but class by class
+    assert verdict(report).kind != "nothing"
+
+
+def test_a_floor_that_gives_one_answer_is_never_sufficient(report):
+    uneven(report, teacher=0.6, student=0.58, onnx=0.58, onnx_int8=0.58)
+    report["floor"] = {"sufficient": True, "text": "it is as good"}
+    found = verdict(report)
+    assert found.kind == "ship" and found.recommended == "onnx-int8"
+
+
+def test_a_student_that_gives_one_answer_is_not_shipped_however_right_it_is(report):
+    uneven(report, teacher=0.6, tfidf=0.1)
+    found = verdict(report)
+    assert found.kind == "below-floor" and found.recommended is None
+    assert found.sentence == "Do not ship this student: it gives one answer, “usual”, to every text."
+
+
+def test_an_export_that_loses_a_class_is_not_recommended(report):
+    uneven(report, teacher=0.5, student=0.5, onnx=0.5, onnx_int8=0.3, tfidf=0.1)
+    found = verdict(report)
+    assert found.recommended == "onnx"
+    assert any("int8 ONNX loses 10.0 points of macro F1" in caveat for caveat in found.caveats)
+    uneven(report, teacher=0.5, student=0.5, onnx=0.5, tfidf=0.1)
+    found = verdict(report)
+    assert found.recommended == "onnx"
+    assert any("int8 ONNX gives one answer, “usual”" in caveat for caveat in found.caveats)
+
+
+def test_a_student_that_loses_a_rare_class_is_lossy_whatever_its_accuracy(report):
+    uneven(report, teacher=0.8, student=0.4, onnx=0.4, onnx_int8=0.4, tfidf=0.1)
+    change(report, "student", score=0.929, score_interval=[0.911, 0.945])
+    found = verdict(report)
+    assert found.kind == "lossy"
+    assert (
+        "Classes are uneven: macro F1 is 70.0 against the teacher's 90.0; of the class “rare” (40 examples) it finds "
+        "40 % where the teacher finds 80 %."
+    ) in found.caveats
+
+
+def test_a_student_at_the_floor_may_find_rarer_classes(report):
+    uneven(report, teacher=0.8, student=0.4, onnx=0.4, onnx_int8=0.4, tfidf=0.1)
+    change(report, "tfidf", score=0.95)
+    found = verdict(report)
+    assert found.kind == "below-floor" and "finds" not in found.sentence
+    assert found.caveats[0].startswith("It does find rarer classes")
+
+
+def test_what_the_models_never_read_is_told(report):
+    report["cut"] = {"share": 0.4, "text": "40 % of the texts are longer than 128 tokens"}
+    report["floor"]["whole_score"] = 0.97
+    assert verdict(report).caveats[-2:] == (
+        "40 % of the texts are longer than 128 tokens.",
+        "tf-idf that reads all of the texts reaches accuracy 97.0.",
+    )
+    report["cut"]["share"] = 0.01
+    assert not any("tokens" in caveat for caveat in verdict(report).caveats)

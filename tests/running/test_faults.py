@@ -12,7 +12,7 @@ from subarch.errors import (
     StorageError,
 )
 from subarch.running.executor import Cancelled, WorkerLost
-from subarch.running.faults import is_configurations_fault
+from subarch.running.faults import breaks_worker, is_configurations_fault
 
 ITS_OWN = [
     MemoryError(),
@@ -69,3 +69,23 @@ def test_names_may_be_qualified_or_unknown():
 def test_the_accelerators_own_class_is_known():
     torch = pytest.importorskip("torch")
     assert is_configurations_fault(torch.OutOfMemoryError("CUDA out of memory"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`",
+        "CUDA error: unspecified launch failure",
+        "CUDA error: misaligned address",
+        "CUDA error: uncorrectable ECC error encountered",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`",
+    ],
+)
+def test_after_some_errors_a_process_can_do_no_more(message):
+    assert breaks_worker(RuntimeError(message)) and not is_configurations_fault(RuntimeError(message))
+
+
+def test_after_others_it_can():
+    for error in (None, *ITS_OWN, *ANOTHERS):
+        assert not breaks_worker(error)

@@ -184,3 +184,19 @@ def alive(number):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_each_worker_sees_one_accelerator_also_in_place_of_a_lost_one():
+    executor = ProcessExecutor(2, accelerators=("GPU-a", "GPU-b"))
+    seen = "(__import__('time').sleep(0.2), __import__('os').environ['CUDA_VISIBLE_DEVICES'])[1]"
+    died = "__import__('os')._exit(7)"
+    outcomes = {outcome.item: outcome for outcome in executor.map(eval, [died, seen, f"[{seen}]", f"({seen},)"])}
+    assert isinstance(outcomes[died].error, WorkerLost)
+    found = [outcomes[seen].result(), *outcomes[f"[{seen}]"].result(), *outcomes[f"({seen},)"].result()]
+    assert set(found) == {"GPU-a", "GPU-b"}
+
+
+def test_without_accelerators_the_variable_stays(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    question = "__import__('os').environ['CUDA_VISIBLE_DEVICES']"
+    assert [outcome.result() for outcome in ProcessExecutor(1).map(eval, [question])] == ["5"]

@@ -1,3 +1,4 @@
+import os
 import threading
 
 from contracts.executor_contract import double, press_ctrl_c, report, report_for_ever, return_what_cannot_travel
@@ -53,3 +54,11 @@ def test_an_answer_or_a_word_in_between_cancels():
     worker.cancel(1)
     again.join()
     assert isinstance(answers[0].error, Cancelled) and isinstance(more[0].error, Cancelled)
+
+
+def test_who_asks_for_no_accelerator_sees_none(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    RayWorker()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+    RayWorker(hidden=True)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""

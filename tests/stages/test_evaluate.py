@@ -136,7 +136,7 @@ def test_the_official_test_set_is_predicted_and_submitted(tmp_path, data):
         run(tmp_path / "none", **settings)
     assert "--submission DIR" in caught.value.hint and not (tmp_path / "none").exists()
     found = run(tmp_path / "out", **settings, submission=tmp_path / "server").metrics
-    assert found == {"examples": 40}
+    assert found == {"examples": 40, "cut": found["cut"]} and "longer than 24 tokens" in found["cut"]["text"]
     with (tmp_path / "server/RTE.tsv").open() as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[0] == ["index", "prediction"] and len(rows) == 41

@@ -255,3 +255,34 @@ def test_early_stopping_is_about_what_training_decides(teacher, rows, record, tm
     (config,) = configured("search", settings, {"metrics": {"accuracy": {"store": True}}}).args
     with pytest.raises(ConfigError, match="stopping needs a metric that training decides"):
         _rule(config, task, known)
+
+
+def test_one_process_of_several_refuses(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"^search runs in one process"):
+        search_module.search(small.search(tmp_path / "here"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "devices", "share"),
+    [
+        ({}, 1, 1.0),
+        ({"workers": 4}, 0, 1.0),
+        ({"workers": 4}, 4, 1.0),
+        ({"workers": 4}, 3, 0.5),
+        ({"workers": 4, "ray": "local"}, 1, 1.0),
+        ({"workers": 4, "ray": "local", "gpus": 0.25}, 1, 0.25),
+        ({"workers": 4, "ray": "local", "gpus": 2}, 1, 1.0),
+    ],
+)
+def test_trials_share_an_accelerator_evenly(tmp_path, monkeypatch, changes, devices, share):
+    monkeypatch.setattr(search_module, "visible_accelerators", lambda: tuple(map(str, range(devices))))
+    assert search_module.accelerator_share(small.search(tmp_path / "here", **changes)) == share
+
+
+def test_workers_are_handed_the_accelerators(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_module, "visible_accelerators", lambda: ("3", "5"))
+    monkeypatch.setattr(search_module, "available_processes", lambda: 8)
+    config = small.search(tmp_path / "here", workers=3)
+    with search_module.opened_executor(config, Session()) as executor:
+        assert [each["CUDA_VISIBLE_DEVICES"] for each in executor._environments] == ["3", "5", "3"]

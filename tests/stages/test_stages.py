@@ -166,3 +166,23 @@ def test_nominal_latencies_follow_from_the_sizes_alone(tmp_path, rows, classifie
     first, second = (run_stage("extract", {**settings, "out": tmp_path / name}).metrics for name in ("one", "two"))
     assert first == second
     assert all(c["latency_ms"] < first["maximum_point"]["latency_ms"] for c in first["candidates"])
+
+
+@pytest.mark.parametrize("stage", ["finetune", "extract", "compress", "evaluate"])
+def test_one_process_of_several_refuses_before_it_reads_anything(tmp_path, monkeypatch, stage):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    model = "model" if stage in ("finetune", "evaluate") else "teacher"
+    with pytest.raises(ConfigError, match=f"^{stage} runs in one process, but was started as one of 2"):
+        run_stage(stage, {model: "nowhere", "out": tmp_path / "out", "train": tmp_path / "none.csv"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_cut_is_told_before_training_and_stands_in_the_card(tmp_path, rows, teachers):
+    told = []
+    out = tmp_path / "out"
+    settings = {"model": str(teachers()), "out": out, "train": rows, "max_length": 8, "loop": LOOP}
+    result = run_stage("finetune", settings, session=Session(on_event=told.append))
+    cut = result.metrics["cut"]
+    assert cut["share"] > 0.5 and "are longer than 8 tokens" in cut["text"] and "--set max_length=" in cut["text"]
+    assert told[0] == {"event": "phase", "name": "note", "detail": cut["text"]}
+    assert cut["text"][1:] in (out / "README.md").read_text()

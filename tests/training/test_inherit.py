@@ -8,7 +8,7 @@ from subarch.errors import ModelError
 from subarch.tasks.encode import Encoded
 from subarch.training.classifier import EncodedData
 from subarch.training.importance import Importance
-from subarch.training.inherit import Selection, inherit, rank_layers, select
+from subarch.training.inherit import Selection, _cut, inherit, rank_layers, select
 
 
 def made_up(architecture, rng=None):
@@ -203,3 +203,11 @@ def test_the_first_layer_of_modernbert_stays(tiny):
         return float(-len(kept))
 
     assert rank_layers(tiny("modernbert"), error_of)[-1] == 0
+
+
+def test_a_teacher_on_another_device_is_cut_there(school, tiny):
+    world = school("bert")
+    student = tiny(hidden_size=16, num_attention_heads=2, intermediate_size=24, num_hidden_layers=2)
+    selection = world.select(student)
+    cut = _cut(world.model.classifier.weight.to("meta"), (None, "hidden"), selection, None)
+    assert cut.device.type == "meta" and cut.shape == (3, 16)

@@ -421,3 +421,29 @@ def test_divergence_stops_the_run(setting):
     model, batches, _ = setting()
     with pytest.raises(DivergedError, match="at step 0"):
         train(model, batches, lambda logits, batch: logits.sum() * float("nan"), config=config(), context=LoopContext())
+
+
+def test_a_step_that_is_repeated_for_want_of_memory_draws_the_same_dropout():
+    drawn = []
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(2, 2)
+
+        def forward(self, input_ids):
+            drawn.append(float(torch.rand(1)))
+            if len(drawn) == 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return SimpleNamespace(logits=self.linear(input_ids.float()))
+
+    batch = {"input_ids": torch.tensor([[1, 2], [3, 4]]), "labels": torch.tensor([1, 0])}
+
+    def split(make, parts):
+        return [lambda rows=rows: {name: values[rows] for name, values in make().items()} for rows in ([0], [1])][
+            :parts
+        ]
+
+    batches = Batches(2, lambda number: iter([lambda: batch, lambda: batch]), split=split)
+    train(Model(), batches, task_loss, config=config(max_steps=1), context=LoopContext(seed=5))
+    assert len(drawn) == 3 and drawn[1] == drawn[0] != drawn[2]

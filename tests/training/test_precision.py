@@ -1,6 +1,7 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,14 @@ from transformers import AutoModelForSequenceClassification
 
 from subarch.arch.families import FAMILIES
 from subarch.training.losses import task_loss
-from subarch.training.precision import MasterWeights, autocast, cast_weights, prepare_for_training, resolve_precision
+from subarch.training.precision import (
+    MasterWeights,
+    autocast,
+    cast_weights,
+    inference_dtype,
+    prepare_for_training,
+    resolve_precision,
+)
 
 DROPOUTS = {
     "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout"),
@@ -160,3 +168,33 @@ def test_an_accelerator_multiplies_in_bf16_unless_told_fp32(precision, dtype):
     matrix = torch.ones(2, 2, device="cuda")
     with autocast(precision, matrix.device):
         assert (matrix @ matrix).dtype == dtype
+
+
+def test_a_resumed_optimiser_counts_its_steps_where_the_weights_are(tiny, classifier_of, encoded_data):
+    model = classifier_of(tiny())
+    masters = MasterWeights(model, learning_rate=1e-3, weight_decay=0.0)
+    gradients(model, encoded_data(), 0)
+    masters.step(1e-3, 1.0)
+    there = classifier_of(tiny()).to("meta")
+    resumed = MasterWeights(there, learning_rate=1e-3, weight_decay=0.0)
+    resumed.load_moments(dict(masters.moments()))
+    assert resumed.optimizer.state
+    for state in resumed.optimizer.state.values():
+        assert {name: value.device.type for name, value in state.items()} == dict.fromkeys(state, "meta")
+
+
+@pytest.mark.parametrize(("device", "attention"), [("cpu", "eager"), ("meta", "sdpa")])
+def test_attention_is_that_of_the_device_that_will_train(tiny, classifier_of, monkeypatch, device, attention):
+    state = SimpleNamespace(device=torch.device(device))
+    monkeypatch.setattr("subarch.training.precision.process_state", lambda: state)
+    model = classifier_of(tiny())
+    model.set_attn_implementation("sdpa")
+    prepare_for_training(model, dropout=False)
+    assert model.config._attn_implementation == attention
+
+
+def test_models_that_only_answer_are_bf16_on_an_accelerator():
+    assert inference_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    assert inference_dtype("fp32", torch.device("cuda")) == torch.float32
+    for precision in ("auto", "fp32", "bf16"):
+        assert inference_dtype(precision, torch.device("cpu")) == resolve_precision(precision, torch.device("cpu"))

@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from subarch.arch.costs import flops
 from subarch.arch.published import PUBLISHED
 from subarch.errors import ConfigError
+from subarch.training import throughput
 from subarch.training.throughput import Meter, peak_flops, step_flops
 
 BORT, ROBERTA = PUBLISHED["bort"].architecture, PUBLISHED["roberta-large"].architecture
@@ -40,3 +42,26 @@ def test_a_single_step_has_no_rate():
     meter = Meter(100, 1000.0, 5000.0)
     meter({"event": "step"})
     assert meter.rates == {}
+
+
+class _Products(TorchDispatchMode):
+    """Keeps the factors of matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.factors = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.mm.default:
+            self.factors += [factor.clone() for factor in args]
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_peak_is_that_of_numbers_that_differ(monkeypatch):
+    monkeypatch.setitem(throughput._SIDE, "cpu", 64)
+    before = torch.get_rng_state()
+    with _Products() as seen:
+        peak_flops(None, torch.device("cpu"), torch.float32)
+    assert len(seen.factors) >= 8
+    assert all(0.8 < float(factor.std()) < 1.2 for factor in seen.factors)
+    assert torch.equal(before, torch.get_rng_state())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from subarch.report.scores import score_lines
+from subarch.report.classes import classes_table
+from subarch.report.scores import aligned, score_lines
 from subarch.report.tables import text_table
 from subarch.report.verdict import verdict
 
@@ -32,9 +33,19 @@ def _compress(result: Mapping[str, Any]) -> list[str]:
         "models": [{"name": name, **row} for name, row in rows.items()],
         "task": {"main_metric": metrics.get("main_metric", "score")},
         "floor": metrics.get("floor", {}),
+        "cut": metrics.get("cut", {}),
     }
     judged = verdict(report)
-    return [text_table(report), "", judged.sentence, *judged.caveats, ""]
+    return [text_table(report), "", *_classes(report), judged.sentence, *judged.caveats, ""]
+
+
+def _classes(report: Mapping[str, Any]) -> list[str]:
+    """Macro F1 and recalls, where classes are uneven."""
+    table = classes_table(report)
+    if table is None:
+        return []
+    rows = [[cell.text if index else cell.full for index, cell in enumerate(row.cells)] for row in table.rows]
+    return [*aligned([column.heading for column in table.columns], rows), ""]
 
 
 def _extract(result: Mapping[str, Any]) -> list[str]:

@@ -80,6 +80,13 @@ def is_baseline(name: str) -> bool:
     return name in BASELINES
 
 
+def one_answer(model: Mapping[str, Any]) -> str | None:
+    """The answer that a classifier gives to every test text, where the texts are of several classes; else None."""
+    classes = model.get("classes") or {}
+    alone = classes.get("answers") == 1 and len(classes.get("examples", {})) > 1
+    return str(classes["answer"]) if alone else None
+
+
 def in_percent(report: Report) -> bool:
     """Whether scores are shown of 100: they are where none of them leaves [-1, 1]."""
     models = report.get("models", [])

@@ -6,6 +6,7 @@ import json
 from html import escape
 
 from subarch.report import content, document, figures, markdown, numbers, tables, trade_off
+from subarch.report.classes import classes_table
 from subarch.report.verdict import Verdict, verdict
 
 _PILLS = {
@@ -13,6 +14,7 @@ _PILLS = {
     "lossy": "Smaller, but worse",
     "below-floor": "Not worth shipping",
     "floor": "No transformer needed",
+    "nothing": "Nothing learned",
     "unmeasured": "Not measured",
 }
 
@@ -26,6 +28,7 @@ def render_html(report: content.Report) -> str:
         for part in (
             _top(report, judged),
             _models(report),
+            document.section("Classes", document.table(classes_table(report), "narrow")),
             _architecture(report),
             _candidates(report),
             _learning(report),

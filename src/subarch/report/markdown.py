@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from subarch.report import content, numbers, tables
+from subarch.report.classes import classes_table
 from subarch.report.verdict import verdict
 
 # Markup only where it would be read as such: `_` inside a word and `[…]` without a target stay as they are.
@@ -22,6 +23,7 @@ def render_markdown(report: content.Report) -> str:
         [escape(judged.sentence), *_bullets(judged.caveats)],
         [f"**{escape(content.title(report))}**", *_task(report)],
         _section("Models", table(tables.models_table(report)), _models_note(report)),
+        _section("Classes", table(classes_table(report))),
         _section("Architecture", table(tables.architectures_table(report))),
         _section("Candidates", _candidates_note(report), table(tables.candidates_table(report))),
         _section("Where the time went", table(tables.stages_table(report))),

@@ -10,6 +10,8 @@ from subarch.report.numbers import score as score_text
 
 SHOWN = 3
 """Slices shown where the user asked for none."""
+CLASSES = 20
+"""Classes shown, where they are uneven."""
 NOT_SCORES = ("score", "examples", "questions")
 
 
@@ -19,8 +21,11 @@ def score_lines(result: Mapping[str, Any]) -> list[str]:
     if "tasks" in metrics:
         return _suite(metrics)
     if "intervals" not in metrics:
-        return [f"{metrics['examples']:,} examples predicted, without labels to score them by", *_submitted(result)]
+        said = f"{metrics['examples']:,} examples predicted, without labels to score them by"
+        return [said, *_cut_lines(metrics), *_submitted(result)]
     lines = aligned(["metric", "value", "95 % interval"], list(_metric_rows(metrics)))
+    lines += list(_class_lines(metrics.get("classes", {})))
+    lines += _cut_lines(metrics)
     asked = list(result["config"].get("slice") or [])
     rows = list(_asked(metrics, asked)) if asked else list(_outstanding(metrics))
     if rows:
@@ -49,6 +54,35 @@ def _metric_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             percent = _percent(name)
             bounds = metrics["intervals"].get(name)
             yield capital(metric_name(name)), score_text(value, percent=percent), interval(bounds, percent=percent)
+    classes = metrics.get("classes", {})
+    if classes.get("uneven") and "f1_macro" not in metrics:
+        bounds = interval(classes["f1_macro_interval"], percent=True)
+        yield capital(metric_name("f1_macro")), score_text(classes["f1_macro"], percent=True), bounds
+
+
+def _cut_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """What of the texts the model did not read, if anything."""
+    text = metrics.get("cut", {}).get("text")
+    return [f"{capital(str(text))}."] if text else []
+
+
+def _class_lines(classes: Mapping[str, Any]) -> Iterator[str]:
+    """Each class's recall where classes are uneven, and what always giving the commonest answer would reach."""
+    if not classes:
+        return
+    alone = classes["answers"] == 1 and len(classes["examples"]) > 1
+    if classes["uneven"] or alone:
+        recalls = classes["recalls"]
+        names = sorted(recalls, key=lambda name: (recalls[name], -classes["examples"][name]))
+        rows = [(n, f"{classes['examples'][n]:,}", score_text(recalls[n], percent=True)) for n in names[:CLASSES]]
+        yield ""
+        yield from aligned(["class", "examples", "recall"], rows)
+        if len(names) > CLASSES:
+            yield f"the {CLASSES} of {len(names):,} classes with the lowest recall"
+        share = score_text(classes["commonest_share"], percent=True)
+        yield f"always “{classes['commonest']}”, the commonest, would be right on {share} % of the examples"
+    if alone:
+        yield f"every answer is “{classes['answer']}”: nothing was learned"
 
 
 def _percent(name: str) -> bool:

@@ -6,12 +6,12 @@ The words follow from the numbers alone; the limits below are conventions, state
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from subarch.report import content, numbers
 
-Kind = Literal["ship", "lossy", "below-floor", "floor", "unmeasured"]
+Kind = Literal["ship", "lossy", "below-floor", "floor", "nothing", "unmeasured"]
 
 LOSS_TOLERATED = 0.01
 """An export that scores lower than the student by more than this (one point of 100) is not recommended."""
@@ -21,6 +21,8 @@ GAIN_KEPT = 0.9
 """Likewise for the share of what the teacher gains over always giving the commonest answer."""
 AGREEMENT_EXPECTED = 0.99
 FEW_EXAMPLES = 200
+CUT_TOLD = 0.05
+"""Share of the texts that are cut from which on the verdict says so."""
 
 _EXPORT_WORDS = {"onnx": "ONNX export", "onnx-int8": "int8 ONNX"}
 
@@ -39,18 +41,28 @@ class Verdict:
 
 
 def verdict(report: content.Report) -> Verdict:
-    """The verdict on a report, from its models' scores, sizes and latencies and from its floor."""
+    """The verdict on a report, from its models' scores, classes, sizes and latencies and from its floor.
+
+    No model is recommended that gives one answer to everything, or that the commonest answer equals.
+    """
     report = content.present(report)
-    floor = report.get("floor", {})
-    if floor.get("sufficient"):
-        return _floor_verdict(report, str(floor.get("text", "")))
+    judged = _judged(report)
+    return replace(judged, caveats=(*judged.caveats, *_cut_caveats(report)))
+
+
+def _judged(report: content.Report) -> Verdict:
     teacher, student = content.model(report, "teacher"), content.model(report, "student")
+    if _nothing_learned(report):
+        return _nothing_verdict(report)
+    floor = report.get("floor", {})
+    if floor.get("sufficient") and _learned(report, content.model(report, "tfidf")):
+        return _floor_verdict(report, str(floor.get("text", "")))
     if "score" not in student or "score" not in teacher:
         return _unmeasured_verdict(report, student)
     best = _best_baseline(report)
-    if best and student["score"] <= best["score"]:
+    if content.one_answer(student) is not None or (best and student["score"] <= best["score"]):
         return _below_floor_verdict(report, student, best)
-    lossy = _is_lossy(report, teacher["score"], student["score"])
+    lossy = _is_lossy(report, teacher, student)
     pick = _fastest_faithful(report)
     sentence = f"{_quality(report, teacher, student, lossy=lossy)}{_cost(teacher, student, pick)}."
     return Verdict(
@@ -61,10 +73,62 @@ def verdict(report: content.Report) -> Verdict:
     )
 
 
+def _learned(report: content.Report, model: Mapping[str, Any]) -> bool:
+    """Whether a model is better than always giving the commonest answer, as far as the test examples can tell.
+
+    It is by its score, or where its answers and the labels belong together (Matthews' correlation is above 0).
+    Where the commonest answer is not scored, whether it gives several; a model without a score is not judged.
+    """
+    majority = content.model(report, "majority")
+    if content.one_answer(model) is not None:
+        return False
+    if "score" not in model or "score" not in majority:
+        return True
+    if model.get("score_interval", (model["score"],))[0] > majority["score"]:
+        return True
+    # Macro F1 would not do: random answers have more of it than constant ones.
+    return bool(model.get("classes", {}).get("matthews_correlation_interval", (0.0,))[0] > 0)
+
+
+def _nothing_learned(report: content.Report) -> bool:
+    scored = [content.model(report, name) for name in ("teacher", "student", "tfidf")]
+    scored = [model for model in scored if "score" in model]
+    has_student = any(model["name"] == "student" for model in scored)
+    return has_student and not any(_learned(report, model) for model in scored)
+
+
+def _nothing_verdict(report: content.Report) -> Verdict:
+    student, majority = content.model(report, "student"), content.model(report, "majority")
+    examples = report.get("task", {}).get("test")
+    measured = f" on {examples:,} test examples" if examples else ""
+    answer = content.one_answer(student)
+    gives = f"the student gives the answer “{answer}” to every text, and " if answer else ""
+    floor = numbers.score(majority.get("score"), percent=content.in_percent(report))
+    always = f" ({content.metric(report)} {floor})" if floor else ""
+    return Verdict(
+        kind="nothing",
+        sentence=f"Nothing was learned: {gives}no model is better than always giving the commonest "
+        f"answer{always}{measured}.",
+        caveats=("Do the texts tell their labels? More labelled examples or more training may change that.",),
+    )
+
+
+def _cut_caveats(report: content.Report) -> list[str]:
+    """What the models never read, and what tf-idf makes of it."""
+    cut, floor = report.get("cut", {}), report.get("floor", {})
+    if cut.get("share", 0.0) < CUT_TOLD or not cut.get("text"):
+        return []
+    found = [f"{numbers.capital(str(cut['text']))}."]
+    if "whole_score" in floor:
+        reached = numbers.score(floor["whole_score"], percent=content.in_percent(report))
+        found.append(f"tf-idf that reads all of the texts reaches {content.metric(report)} {reached}.")
+    return found
+
+
 def _best_baseline(report: content.Report) -> dict[str, Any]:
-    """The baseline with the highest score, or an empty dict."""
+    """The baseline with the highest score, or an empty dict; of equal ones that which gives several answers."""
     scored = [m for m in report.get("models", []) if content.is_baseline(m["name"]) and "score" in m]
-    return max(scored, key=lambda model: model["score"], default={})
+    return max(scored, key=lambda model: (model["score"], model["name"] == "tfidf"), default={})
 
 
 def _fastest_faithful(report: content.Report) -> dict[str, Any]:
@@ -84,21 +148,34 @@ def _fastest_faithful(report: content.Report) -> dict[str, Any]:
 
 
 def _is_faithful(report: content.Report, student: Mapping[str, Any], export: Mapping[str, Any]) -> bool:
+    if content.one_answer(export) is not None:
+        return False
     if "score" not in export or "score" not in student:
         return bool(export.get("agreement", 0) >= AGREEMENT_EXPECTED)
+    if _macro(student) - _macro(export) > LOSS_TOLERATED + 1e-9:
+        return False
     # A float difference that is exactly the tolerance must not depend on how it is rounded.
     return bool(student["score"] - export["score"] <= LOSS_TOLERATED * _unit(report, student["score"]) + 1e-9)
+
+
+def _macro(model: Mapping[str, Any]) -> float:
+    """Macro F1 where classes are uneven; where they are even, the score says the same."""
+    classes = model.get("classes", {})
+    return float(classes.get("f1_macro", 0.0)) if classes.get("uneven") else 0.0
 
 
 def _unit(report: content.Report, score: float) -> float:
     return 1.0 if content.in_percent(report) else abs(score)
 
 
-def _is_lossy(report: content.Report, teacher: float, student: float) -> bool:
-    if student >= teacher:
+def _is_lossy(report: content.Report, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> bool:
+    if _macro(student) < QUALITY_KEPT * _macro(teacher):
+        return True
+    theirs, ours = teacher["score"], student["score"]
+    if ours >= theirs:
         return False
-    gain = _gain_kept(report, teacher, student)
-    if teacher <= 0 or student / teacher < QUALITY_KEPT:
+    gain = _gain_kept(report, theirs, ours)
+    if theirs <= 0 or ours / theirs < QUALITY_KEPT:
         return True
     return gain is not None and gain < GAIN_KEPT
 
@@ -119,8 +196,7 @@ def _floor_verdict(report: content.Report, text: str) -> Verdict:
         sentence = numbers.capital(text)
     else:
         sentence = f"No transformer is needed: {text}"
-    best = _best_baseline(report)
-    return Verdict(kind="floor", sentence=f"{sentence}.", recommended=best.get("name"))
+    return Verdict(kind="floor", sentence=f"{sentence}.", recommended=content.model(report, "tfidf").get("name"))
 
 
 def _unmeasured_verdict(report: content.Report, student: Mapping[str, Any]) -> Verdict:
@@ -132,15 +208,21 @@ def _unmeasured_verdict(report: content.Report, student: Mapping[str, Any]) -> V
 
 
 def _below_floor_verdict(report: content.Report, student: Mapping[str, Any], best: Mapping[str, Any]) -> Verdict:
-    ours, floor = (numbers.score(m["score"], percent=content.in_percent(report)) for m in (student, best))
-    sentence = (
-        f"Do not ship this student: its {content.metric(report)} ({ours}) is no better "
-        f"than that of the baseline “{best['label']}” ({floor})."
-    )
+    answer = content.one_answer(student)
+    if answer is not None:
+        reason = f"it gives one answer, “{answer}”, to every text"
+    else:
+        ours, floor = (numbers.score(m["score"], percent=content.in_percent(report)) for m in (student, best))
+        reason = (
+            f"its {content.metric(report)} ({ours}) is no better than that of the baseline “{best['label']}” ({floor})"
+        )
+    advice = "More training time, more labelled examples or a larger student may change that."
+    rarer = _macro(student) > _macro(best) and answer is None
+    finds = "It does find rarer classes: its macro F1 is higher than that baseline's."
     return Verdict(
         kind="below-floor",
-        sentence=sentence,
-        caveats=("More training time, more labelled examples or a larger student may change that.",),
+        sentence=f"Do not ship this student: {reason}.",
+        caveats=(*((finds,) if rarer else ()), advice),
     )
 
 
@@ -185,6 +267,7 @@ def _caveats(
     found = [
         _uncertainty(report, teacher, student),
         _gain_caveat(report, teacher["score"], student["score"]),
+        _classes_caveat(teacher, student),
         _teacher_caveat(report, teacher),
         _agreement_caveat(pick),
         *(_export_caveat(report, student, name) for name in content.EXPORTS),
@@ -210,6 +293,22 @@ def _gain_caveat(report: content.Report, teacher: float, student: float) -> str:
     return f"Of what the teacher gains over the majority class, the student keeps {numbers.percentage(gain)}."
 
 
+def _classes_caveat(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:
+    """Macro F1 where classes are uneven, and the class on which the student falls back most."""
+    ours, theirs = student.get("classes", {}), teacher.get("classes", {})
+    if not (ours.get("uneven") and "recalls" in theirs):
+        return ""
+    macro = [numbers.score(classes["f1_macro"], percent=True) for classes in (ours, theirs)]
+    said = f"Classes are uneven: macro F1 is {macro[0]} against the teacher's {macro[1]}"
+    falls = {name: theirs["recalls"].get(name, 0.0) - recall for name, recall in ours["recalls"].items()}
+    worst = max(falls, key=lambda name: falls[name], default="")
+    if not worst or falls[worst] <= 0:
+        return f"{said}."
+    found = [numbers.percentage(classes["recalls"][worst]) for classes in (ours, theirs)]
+    count = f"{ours['examples'][worst]:,} example{'' if ours['examples'][worst] == 1 else 's'}"
+    return f"{said}; of the class “{worst}” ({count}) it finds {found[0]} where the teacher finds {found[1]}."
+
+
 def _teacher_caveat(report: content.Report, teacher: Mapping[str, Any]) -> str:
     best = _best_baseline(report)
     if not best or teacher["score"] > best["score"]:
@@ -230,6 +329,14 @@ def _export_caveat(report: content.Report, student: Mapping[str, Any], name: str
     export = content.model(report, name)
     if "score" not in export or _is_faithful(report, student, export):
         return ""
+    answer = content.one_answer(export)
+    if answer is not None:
+        return f"The {_EXPORT_WORDS[name]} gives one answer, “{answer}”, to every text, so it is not recommended."
+    lost = _macro(student) - _macro(export)
+    if lost > LOSS_TOLERATED:
+        points = numbers.score(lost, percent=True)
+        gap = f"{points} points of macro F1"
+        return f"The {_EXPORT_WORDS[name]} loses {gap} against the student, so it is not recommended."
     percent = content.in_percent(report)
     gap = numbers.score(student["score"] - export["score"], percent=percent)
     points = f"{gap} points" if percent else gap

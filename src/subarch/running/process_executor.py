@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -21,6 +21,7 @@ from typing import Any, Generic
 
 from subarch.errors import ConfigError, SubarchError
 from subarch.running.executor import Cancelled, OnEvent, Outcome, R, T, WorkerLost, attempt, attempt_afar, lead
+from subarch.running.faults import breaks_worker
 from subarch.running.processes import available_processes, end_with_parent
 
 _GRACE = 5.0
@@ -38,20 +39,27 @@ class ProcessExecutor:
         threads_per_worker: OMP_NUM_THREADS of a worker; by default the processors are shared out, at least one each.
             Sums of floats depend on it: keep it fixed where runs with different workers are to agree to the last bit.
         environment: More variables of the workers, set before anything is imported.
+        accelerators: Names of devices, as CUDA_VISIBLE_DEVICES has them: each worker sees one, in turn. None leaves
+            the variable as it is.
 
     Raises:
         ConfigError: A number below one.
     """
 
     def __init__(
-        self, workers: int, threads_per_worker: int | None = None, environment: Mapping[str, str] | None = None
+        self,
+        workers: int,
+        threads_per_worker: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        accelerators: Sequence[str] = (),
     ) -> None:
         threads = max(1, available_processes() // max(1, workers)) if threads_per_worker is None else threads_per_worker
         for name, number in (("workers", workers), ("threads_per_worker", threads)):
             if number < 1:
                 raise ConfigError(f"{name} is {number}, expected 1 or more")
         self.workers = workers
-        self._environment = {"OMP_NUM_THREADS": str(threads), **(environment or {})}
+        common = {"OMP_NUM_THREADS": str(threads), **(environment or {})}
+        self._environments = [{**common, **_seeing(accelerators, place)} for place in range(workers)]
 
     def map(
         self, function: Callable[..., R], items: Iterable[T], *, on_event: OnEvent[T] | None = None
@@ -62,17 +70,17 @@ class ProcessExecutor:
             InterruptedRun: The user asked to stop while this waited.
             SubarchError: A worker cannot start.
         """
-        return lead(_Processes(self.workers, self._environment, function, on_event), items)
+        return lead(_Processes(self._environments, function, on_event), items)
 
 
 class _Processes(Generic[T, R]):
     """The processes of one map."""
 
     def __init__(
-        self, size: int, environment: Mapping[str, str], function: Callable[..., R], on_event: OnEvent[T] | None
+        self, environments: Sequence[Mapping[str, str]], function: Callable[..., R], on_event: OnEvent[T] | None
     ) -> None:
-        self._size = size
-        self._environment = environment
+        self._environments = environments
+        """One for each worker."""
         self._function = function
         self._on_event = on_event
         self._workers: list[_Worker] = []
@@ -86,7 +94,7 @@ class _Processes(Generic[T, R]):
 
     def has_room(self) -> bool:
         """Whether one more item can start."""
-        return self.running < self._size
+        return self.running < len(self._environments)
 
     def start(self, item: T) -> None:
         """Give the item to an idle process, or to a new one."""
@@ -94,7 +102,9 @@ class _Processes(Generic[T, R]):
             with suppress(BrokenPipeError, ConnectionResetError):
                 return worker.take(item)
             self._discard(worker)  # it died while it had nothing to do
-        worker = _Worker(self._environment)
+        taken = {worker.place for worker in self._workers}
+        place = next(place for place in range(len(self._environments)) if place not in taken)
+        worker = _Worker(place, self._environments[place])
         self._workers.append(worker)
         # One that is killed as it starts is lost with its item, like any other.
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -112,6 +122,8 @@ class _Processes(Generic[T, R]):
             for kind, content in worker.messages():
                 outcome = self._heard(worker, kind, content)
                 if outcome is not None:
+                    if breaks_worker(outcome.error):
+                        self._discard(worker)
                     return outcome
             if dead or worker.silent:
                 lost = worker.lost()
@@ -164,7 +176,8 @@ class _Processes(Generic[T, R]):
 class _Worker:
     """One process, as the driver sees it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, place: int, environment: Mapping[str, str]) -> None:
+        self.place = place
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.item: Any = _IDLE
@@ -233,6 +246,11 @@ class _Worker:
             self.process.kill()
             self.process.join()
         self.process.close()
+
+
+def _seeing(accelerators: Sequence[str], place: int) -> dict[str, str]:
+    """The variable by which the worker of this place sees its accelerator alone."""
+    return {"CUDA_VISIBLE_DEVICES": accelerators[place % len(accelerators)]} if accelerators else {}
 
 
 @contextmanager

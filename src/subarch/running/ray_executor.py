@@ -19,6 +19,7 @@ from typing import Any, Generic
 
 from subarch.errors import ConfigError, MissingExtraError, SubarchError
 from subarch.running.executor import OnEvent, Outcome, R, T, WorkerLost, lead
+from subarch.running.faults import breaks_worker
 from subarch.running.ray_cluster import Cluster
 from subarch.running.ray_worker import RayWorker
 
@@ -41,7 +42,7 @@ class RayExecutor:
             cluster that this machine is a node of; None or `local` starts one on this machine.
         workers: Items at the same time; None for as many as the nodes hold now.
         cpus: Processors of one item, above zero; Ray also makes them the OMP_NUM_THREADS of its worker.
-        gpus: Accelerators of one item; a fraction shares one.
+        gpus: Accelerators of one item, which it alone sees; a fraction shares one, and 0 hides them all.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -110,6 +111,7 @@ class _Crew:
         """Of items, over all maps."""
         self._cluster = cluster
         self._actor = cluster.ray.remote(concurrency_groups={"line": 2}, **resources)(RayWorker)
+        self._hidden = not resources["num_gpus"]
         self._idle: list[Any] = []
 
     def hire(self) -> Any:
@@ -117,7 +119,7 @@ class _Crew:
         if self._idle:
             return self._idle.pop()
         self._cluster.ensure()
-        return self._actor.remote()
+        return self._actor.remote(hidden=self._hidden)
 
     def keep(self, actor: Any) -> None:
         """Take back an actor that has nothing to do."""
@@ -257,6 +259,8 @@ class _Actors(Generic[T, R]):
         answer: Outcome[T, R] | BaseException = slot.result
         if isinstance(answer, BaseException):
             raise answer
+        if breaks_worker(answer.error):
+            self._discard(slot)
         return dataclasses.replace(answer, item=slot.end())
 
     def _lose(self, slot: _Slot, error: Exception) -> Outcome[T, R] | None:

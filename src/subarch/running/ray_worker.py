@@ -6,6 +6,7 @@ the next event and brings the answer to the one before. So events need no queue 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from multiprocessing.reduction import ForkingPickler
@@ -15,9 +16,16 @@ from subarch.running.executor import Cancelled, Outcome, attempt_afar
 
 
 class RayWorker:
-    """The life of a worker process; items are numbered by the driver."""
+    """The life of a worker process; items are numbered by the driver.
 
-    def __init__(self) -> None:
+    Args:
+        hidden: Whether accelerators are hidden from it: Ray itself hides them no more from who asks for none, so that
+            all workers of a machine would take its first one.
+    """
+
+    def __init__(self, *, hidden: bool = False) -> None:
+        if hidden:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._function: Callable[..., Any] | None = None
         self._lines: dict[int, _Line] = {}
         self._opening = threading.Lock()

@@ -26,6 +26,7 @@ from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import OutputFolder, Result, claim
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import TaskData
+from subarch.training.processes import require_one_process
 
 __all__ = ["PRESETS", "CompressConfig", "compress"]
 
@@ -51,6 +52,7 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
         UserError: Data, teacher or output folder that cannot be used, or a budget too short.
         InterruptedRun: Stopped by the user, after saving.
     """
+    require_one_process("compress")
     session = session or Session()
     begun = time.monotonic() if started is None else started
     data = load_data(config.data)
@@ -62,12 +64,17 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
         total = None if config.budget is None else parse_duration(config.budget) - (time.monotonic() - begun)
         whole = Deadline.after(total)
         with session.recorded(folder, f"compress {data.task.name}") as run:
+            cut = teacher.cut(data.task, data.train, config.max_length)
+            assert cut is not None  # spans are refused above
+            if cut.text:
+                session.tell("phase", name="note", detail=cut.text)
+                data = replace(data, notes=(*data.notes, cut.text))
             plan = read_or_make_plan(config, session.inside(run.run_id, whole), teacher, data, space)
             budget = Budget(seconds_left(whole), plan.seconds)
             stages = _train_stages(config, session, (budget, run.run_id), teacher, data)
             with budget.stage("deliver") as deadline:
                 inside = session.inside(run.run_id, deadline)
-                outcome = deliver(config, (folder.path, plan), data, stages, inside)
+                outcome = deliver(config, (folder.path, plan, cut), data, stages, inside)
             run.log(outcome.flat, step=0)
             for name in ("report.html", "report.md"):
                 run.artifact(folder.path / name)

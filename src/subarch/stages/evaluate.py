@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from subarch.stages.session import Session
 from subarch.stages.span import predict_span_task
 from subarch.stages.target import Target, read_target
 from subarch.tasks.base import Array, Examples, Task
+from subarch.tasks.scoring.classes import class_scores
 from subarch.tasks.scoring.prediction_files import read_predictions, save_predictions
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.scores import compare, score
@@ -27,6 +28,7 @@ from subarch.tasks.scoring.scores import slices as scores_by_slice
 from subarch.tasks.scoring.slices import slice_columns
 from subarch.tasks.suites.averages import SUITES
 from subarch.tasks.suites.submissions import read_submission, write_submission
+from subarch.training.processes import require_one_process
 
 __all__ = ["PREDICTIONS", "EvaluateConfig", "answers_of", "evaluate", "predict_task", "scores"]
 
@@ -40,11 +42,13 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
 
     Returns:
         Metrics: `score` (the main metric), every metric of the task by name, `intervals` (95 %, bootstrap over
-        examples or questions), `slices`, and `against` if there is a second model; file: `predictions.parquet`.
+        examples or questions), `slices`, `classes` (as `class_scores`), `cut` of a model (what it does
+        not read of the texts), and `against` if there is a second model; file: `predictions.parquet`.
 
     Raises:
         UserError: Data, a model, a file or an output folder that cannot be used.
     """
+    require_one_process("evaluate")
     session = session or Session()
     if config.data.task is not None and config.data.task.lower() in SUITES:
         return evaluate_suite(config, session, evaluate)
@@ -60,8 +64,11 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
             started = time.monotonic()
             predictions = _predicted(source, target, config)
             metrics: dict[str, Any] = target.counts
+            metrics |= _not_read(source, target, config)
             if target.labelled:
                 metrics |= score(target.task, predictions, target.examples, config.seed)
+                if classes := class_scores(target.task, predictions, target.examples, config.seed):
+                    metrics["classes"] = classes
                 metrics["slices"] = scores_by_slice(target.task, predictions, target.examples, slices, config.seed)
                 if other is not None:
                     second = _predicted(other, target, config)
@@ -121,6 +128,14 @@ def _source(given: str | Path, target: Target) -> ModelFolder | Predictions:
     model = ModelFolder.of_any(given)
     model.require_answers(target.task)
     return model
+
+
+def _not_read(source: ModelFolder | Predictions, target: Target, config: EvaluateConfig) -> dict[str, Any]:
+    """`cut`, where the model does not read all of the texts; of predictions nobody knows."""
+    if isinstance(source, Predictions):
+        return {}
+    cut = source.cut(target.task, target.examples, config.max_length)
+    return {"cut": {**asdict(cut), "text": cut.text}} if cut is not None and cut.text else {}
 
 
 def _predicted(source: ModelFolder | Predictions, target: Target, config: EvaluateConfig) -> Predictions:

@@ -27,6 +27,7 @@ from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
 from subarch.storage import write_json
 from subarch.tasks.base import Task, TaskData
+from subarch.training.processes import require_one_process
 
 __all__ = ["PRESETS", "ExtractConfig", "extract", "require_searchable"]
 
@@ -48,6 +49,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
         UserError: Data, teacher, space or output folder that cannot be used.
         InterruptedRun: Stopped by the user; finished candidates are kept.
     """
+    require_one_process("extract")
     session = session or Session()
     teacher = ModelFolder.of(config.teacher)
     source = open_source(config, teacher)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.suites.averages import SUITES
 from subarch.tracking.record import Run
 from subarch.training.loop import OnEvent, TrainResult
+from subarch.training.processes import require_one_process
 
 __all__ = ["PRESETS", "AgoraConfig", "DistillationConfig", "FinetuneConfig", "finetune"]
 
@@ -59,6 +61,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         UserError: Data, a model or an output folder that cannot be used.
         InterruptedRun: Stopped by the user, after saving.
     """
+    require_one_process("finetune")
     started = time.monotonic()
     session = _timed(session or Session(), config)
     if config.data.task is not None and config.data.task.lower() in SUITES:
@@ -94,9 +97,12 @@ def _train(
     folder, run = folder_and_run
     data, model, teacher = inputs
     name = f"{'distil' if teacher else 'finetune'} {data.task.name}"
+    cut = model.cut(data.task, data.train, config.length_for(data.task))
+    if cut is not None and cut.text and session.parent is None:
+        session.tell("phase", name="note", detail=cut.text)  # a stage of another's has been told before
     outcome, trained = TRAINERS[data.task.kind](config, session, inputs, session.recording(run, name))
-    save_model(folder.path, trained, model, data.task)
-    return _metrics(outcome, data.task)
+    save_model(folder.path, trained, model, data.task, [cut.text] if cut is not None and cut.text else ())
+    return _metrics(outcome, data.task) | ({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}})
 
 
 def _timed(session: Session, config: FinetuneConfig) -> Session:

@@ -27,6 +27,7 @@ from subarch.deploy.runtime import ONNX_FILE
 from subarch.errors import ConfigError, ModelError
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.custom import load_files
+from subarch.tasks.cuts import Cut, measure_cut
 from subarch.tasks.encode import encode
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
@@ -167,6 +168,12 @@ class ModelFolder:
         """Examples as this model's tokenizer sees them."""
         limit = min(max_length, self.architecture.max_length)
         return EncodedData(encoded=encode(self.tokenizer, examples, limit), pad_token_id=self.pad_token_id)
+
+    def cut(self, task: Task, examples: Examples, max_length: int | None = None) -> Cut | None:
+        """What of the examples it would not read at this length, or at the task's; None of spans, cut into windows."""
+        if task.kind == "span" or not len(examples):
+            return None
+        return measure_cut(self.tokenizer, examples, max_length or task.max_length, self.architecture.max_length)
 
     def answers(self, task: Task) -> bool:
         """Whether it has a trained head for `task`."""

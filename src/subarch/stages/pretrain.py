@@ -9,7 +9,6 @@ import math
 import time
 from typing import Any
 
-import torch
 from accelerate.utils import broadcast_object_list
 from torch import nn
 from transformers import PreTrainedModel
@@ -26,7 +25,7 @@ from subarch.training.checkpoint import previous
 from subarch.training.held_out import HeldOut
 from subarch.training.loop import Event, LoopContext, OnEvent, TrainResult, train
 from subarch.training.masked_lm import masked_lm_batches
-from subarch.training.precision import prepare_for_training, resolve_precision
+from subarch.training.precision import inference_dtype, prepare_for_training
 from subarch.training.processes import process_state
 from subarch.training.throughput import Meter, peak_flops, step_flops
 
@@ -164,8 +163,7 @@ def _parts(config: PretrainConfig) -> int:
 
 def _meter(config: PretrainConfig, inputs: Inputs) -> Meter:
     state = process_state()
-    on_accelerator = state.device.type != "cpu" and config.loop.precision != "fp32"
-    dtype = torch.bfloat16 if on_accelerator else resolve_precision(config.loop.precision, state.device)
+    dtype = inference_dtype(config.loop.precision, state.device)
     size = inputs.shards.block_size
     operations = step_flops(
         inputs.architecture,

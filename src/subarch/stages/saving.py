@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,11 @@ fill = pipeline("fill-mask", model="PATH_OF_THIS_FOLDER")
 """
 
 
-def save_model(path: Path, trained: PreTrainedModel, source: ModelFolder, task: Task) -> None:
-    """Write model, tokenizer and a model card; files appear whole or not at all."""
-    _save(path, trained, source.tokenizer, _card(path.name, task))
+def save_model(
+    path: Path, trained: PreTrainedModel, source: ModelFolder, task: Task, notes: Sequence[str] = ()
+) -> None:
+    """Write model, tokenizer and a model card with these notes; files appear whole or not at all."""
+    _save(path, trained, source.tokenizer, _card(path.name, task, notes))
 
 
 def save_masked_lm(path: Path, trained: PreTrainedModel, tokenizer: Any) -> None:
@@ -92,10 +94,10 @@ def _unpack(path: Path) -> None:
     (path / PARTIAL).rmdir()
 
 
-def _card(name: str, task: Task) -> str:
+def _card(name: str, task: Task, notes: Sequence[str] = ()) -> str:
     labels = f"Labels: {', '.join(task.labels)}." if task.labels else _OUTPUTS[task.kind]
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {TAGS[task.kind]}\n---\n\n# {name}\n\n"
         f"A model for the task {task.name}, trained by subarch. {labels}\n\n"
-        f"```python\n{_USES[task.kind]}```\n"
+        f"```python\n{_USES[task.kind]}```\n" + "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in notes)
     )

@@ -18,6 +18,7 @@ from subarch.optimize.early_stopping import StoppingRule
 from subarch.optimize.problem import Problem
 from subarch.optimize.samplers.base import Sampler
 from subarch.optimize.samplers.registry import make_sampler
+from subarch.running.accelerators import visible_accelerators
 from subarch.running.budget import Deadline, parse_duration
 from subarch.running.executor import Executor
 from subarch.running.process_executor import ProcessExecutor
@@ -32,12 +33,13 @@ from subarch.stages.trials.driver import Driver, Plan
 from subarch.stages.trials.ledger import Entry, Ledger, read_thresholds, write_thresholds
 from subarch.stages.trials.reporting import Reporter
 from subarch.stages.trials.settings import PASSING, SearchConfig
-from subarch.stages.trials.shared import prepare_shared, require_usable
+from subarch.stages.trials.shared import from_anywhere, prepare_shared, require_usable
 from subarch.stages.trials.thresholds import apply, has_notes, is_busy, leave_note, noted
 from subarch.stages.trials.trial import TrialTask, run_trial
 from subarch.storage import read_json, write_json
 from subarch.tasks.base import Task, TaskData
 from subarch.tracking.record import Run
+from subarch.training.processes import require_one_process
 
 __all__ = ["SearchConfig", "search"]
 
@@ -66,6 +68,7 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
         InterruptedRun: Stopped by the user; what ended is kept, and what ran is tried again.
         SubarchError: A full disk, or workers that die one after the other.
     """
+    require_one_process("search")
     session = session or Session()
     if config.set_threshold and is_busy(config.out):
         return _note(config)
@@ -119,7 +122,17 @@ def opened_executor(config: SearchConfig, session: Session) -> Iterator[Executor
             f"workers is {config.workers}, but this machine has {processors} processors",
             f"--workers {processors}, or --ray ADDRESS for a cluster",
         )
-    yield session.executor if config.workers == 1 else ProcessExecutor(config.workers)
+    if config.workers == 1:
+        yield session.executor
+    else:
+        yield ProcessExecutor(config.workers, accelerators=visible_accelerators())
+
+
+def accelerator_share(config: SearchConfig) -> float:
+    """Which part of an accelerator's memory a trial may have, by how many trials work on one; 1 where there is none."""
+    if config.ray is not None:
+        return min(1.0, config.gpus or 1.0)
+    return 1 / math.ceil(config.workers / max(1, len(visible_accelerators()) or config.workers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,9 +261,11 @@ class _Search:
             number=entry.number,
             params=dict(entry.params),
             seed=entry.seed,
-            search=self.config,
-            shared=self.scene.shared,
-            out=self._out(entry, place),
+            # The nodes of a cluster have other working directories; processes of this machine have ours.
+            search=self.config if self.config.ray is None else from_anywhere(self.config),
+            shared=self.scene.shared.absolute(),
+            out=self._out(entry, place).absolute(),
+            accelerator_share=accelerator_share(self.config),
             split="validation" if place == "trials" else "test",
         )
 

@@ -23,7 +23,7 @@ from subarch.tasks.windows import Windows, encode_windows
 from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.loop import OnEvent, TrainResult, train
 from subarch.training.losses import Loss
-from subarch.training.precision import Precision, cast_weights, prepare_for_training, resolve_precision
+from subarch.training.precision import Precision, cast_weights, inference_dtype, prepare_for_training
 from subarch.training.span import SpanModel, SpanTeacher, predict_spans, span_distillation_loss, span_loss, span_scorer
 
 SETTINGS = "subarch.json"
@@ -107,7 +107,7 @@ def predict_span_task(
     windows = windows_of(model, examples, max_length)
     network = load_span_model(model.path)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cast_weights(network.to(device), resolve_precision(precision, device))
+    cast_weights(network.to(device), inference_dtype(precision, device))
     logits = predict_spans(network, windows, model.pad_token_id)
     return replace(best_spans(*logits, windows, examples), threshold=read_threshold(model.path))
 

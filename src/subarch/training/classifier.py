@@ -35,7 +35,7 @@ from subarch.training.losses import (
     choice_loss,
     task_loss,
 )
-from subarch.training.precision import cast_weights, resolve_precision
+from subarch.training.precision import cast_weights, inference_dtype
 from subarch.training.predict import predict, to_tensors
 from subarch.training.processes import process_state
 
@@ -79,7 +79,7 @@ class TeacherOutputs:
     def __post_init__(self) -> None:
         device = process_state().device
         self.teacher.to(device)
-        cast_weights(self.teacher, resolve_precision("auto", device)).eval()
+        cast_weights(self.teacher, inference_dtype("auto", device)).eval()
         shape = (len(self.data.encoded), int(self.teacher.config.num_labels))
         self.values = np.full(shape, np.nan, dtype=np.float32)
         if self.hidden_layers:

@@ -154,7 +154,7 @@ def _cut(weight: Tensor, axes: Sequence[str | None], selection: Selection, layer
     for dimension, axis in enumerate(axes):
         indices = _indices(axis, selection, layer, weight.shape[dimension])
         if indices is not None:
-            weight = weight.index_select(dimension, torch.from_numpy(indices))
+            weight = weight.index_select(dimension, torch.from_numpy(indices).to(weight.device))
     return weight
 
 

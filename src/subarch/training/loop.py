@@ -14,14 +14,21 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, reduce
 from torch import nn
 
 from subarch.errors import BudgetError, ConfigError, DataError, DivergedError, InterruptedRun
 from subarch.training.checkpoint import Kept, TrainState, Weights, load_checkpoint, save_checkpoint
 from subarch.training.losses import Batch, Loss, require_finite
 from subarch.training.precision import MasterWeights, autocast, cast_weights, resolve_precision
-from subarch.training.processes import process_state
+from subarch.training.processes import (
+    average_gradients,
+    begin_alike,
+    mean_of_all,
+    of_any,
+    of_main,
+    process_state,
+    require_same_step,
+)
 from subarch.training.schedules import places_apart, rate
 from subarch.training.settings import LoopConfig
 
@@ -30,6 +37,9 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked_positions")
 
 SMOOTHING = 0.95
 """Of the loss whose rise tells divergence: a mean over the last twenty steps or so; ours."""
+
+RANK_SEEDS = 2_654_435_769
+"""Distance between the seeds of two processes: 2**32 over the golden ratio; a CPU's generator drops higher bits."""
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -155,6 +165,7 @@ class _Run:
         process_state()  # says how the processes meet, which the accelerator then finds
         self.accelerator = Accelerator(mixed_precision="no")
         self.raw_model = model.to(self.accelerator.device)
+        begin_alike(self.raw_model)
         self.dtype = resolve_precision(config.precision, self.accelerator.device)
         self.peak_rate = _peak_rate(config, self.raw_model)
         fp32_weights = {name: p.detach().clone() for name, p in self.raw_model.named_parameters()}
@@ -179,7 +190,8 @@ class _Run:
         self.kept, self.averaged = Kept(), False
         if context.checkpoint and (found := load_checkpoint(context.checkpoint, self.masters)):
             self.state, self.kept = found
-        self.seconds = None if context.seconds is None else self._of_main(context.seconds)
+        require_same_step(self.state.step)
+        self.seconds = None if context.seconds is None else of_main(context.seconds)
         self.clock = time.monotonic() - self.state.seconds
         self.last_save, self.save_cost = time.monotonic(), 0.0
 
@@ -190,12 +202,6 @@ class _Run:
         if self.config.max_steps is None and self.seconds is not None:
             done = max(done, self.state.seconds / self.seconds) if self.seconds > 0 else 1.0
         return min(1.0, done)
-
-    def _of_main(self, value: float) -> float:
-        """The value that the main process has: where each decided by its own clock, one would wait for another."""
-        if self.accelerator.num_processes == 1:
-            return value
-        return float(broadcast(torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)))
 
     def batches_to_come(self) -> Iterator[Callable[[], Batch]]:
         """Epoch after epoch, what makes the batches not seen yet, until training is finished."""
@@ -212,14 +218,13 @@ class _Run:
     def step(self, make_batch: Callable[[], Batch], loss: Loss) -> None:
         """One optimiser step."""
         self.model.train()
-        torch.manual_seed(self.context.seed * 1_000_003 + self.state.step)  # dropout, the same after a resume
         number = self._fill_gradients(make_batch, loss)
         self._watch(number)
         peak_share = rate(self.config.schedule, self.progress, self.config.warmup)
         learning_rate = self.peak_rate * peak_share
         self.masters.step(learning_rate, self.config.clip_norm)
         self.state.step += 1
-        self.state.seconds = self._of_main(time.monotonic() - self.clock)
+        self.state.seconds = of_main(time.monotonic() - self.clock)
         self.context.on_event(
             {"event": "step", "step": self.state.step, "loss": number, "learning_rate": learning_rate}
             | {"progress": self.progress, "seconds": self.state.seconds}
@@ -229,8 +234,10 @@ class _Run:
     def _fill_gradients(self, make_batch: Callable[[], Batch], loss: Loss) -> float:
         """Backward through a batch, in as many parts as memory asks for; returns its loss."""
         if self.batches.split is None:
+            self._seed()
             return self._backward(make_batch, loss)
         while True:
+            self._seed()
             number, parts = 0.0, self.batches.split(make_batch, self.state.parts)
             failed = False
             try:
@@ -240,9 +247,14 @@ class _Run:
                 if len(parts) < self.state.parts:
                     raise  # one row a part, and still too much
                 failed = True
-            if not self._of_any(failed):
+            if not of_any(failed):
                 return self._share_gradients(number)
             self._halve()
+
+    def _seed(self) -> None:
+        """Draw the dropout of a step: the same after a resume or for want of memory, another in each process."""
+        drawn = self.context.seed * 1_000_003 + self.state.step + self.accelerator.process_index * RANK_SEEDS
+        torch.manual_seed(drawn % 2**63)
 
     def _backward(self, make_batch: Callable[[], Batch], loss: Loss) -> float:
         batch = {name: tensor.to(self.accelerator.device) for name, tensor in make_batch().items()}
@@ -269,22 +281,11 @@ class _Run:
         detail = f"{self.state.parts} micro-batches a step from now on, of half the rows; the batch stays the same"
         self.context.on_event({"event": "phase", "name": "out of memory", "detail": detail})
 
-    def _of_any(self, failed: bool) -> bool:
-        """Whether it is so in any process."""
-        if self.accelerator.num_processes == 1:
-            return failed
-        return float(reduce(torch.tensor(float(failed), device=self.accelerator.device), "sum")) > 0
-
     def _share_gradients(self, number: float) -> float:
         """Average the gradients over the processes, and the loss."""
-        if self.accelerator.num_processes == 1:
-            return number
-        gradients = [p.grad for p in self.masters.working if p.grad is not None]
-        whole = torch.cat([gradient.float().flatten() for gradient in gradients])
-        shares = reduce(whole, "mean").split([gradient.numel() for gradient in gradients])
-        for gradient, share in zip(gradients, shares, strict=True):
-            gradient.copy_(share.view_as(gradient))
-        return float(reduce(torch.tensor(number, dtype=torch.float64, device=self.accelerator.device), "mean"))
+        if self.accelerator.num_processes > 1:
+            average_gradients([p.grad for p in self.masters.working if p.grad is not None])
+        return mean_of_all(number)
 
     def _watch(self, number: float) -> None:
         """Raise DivergedError where the smoothed loss has left its lowest too far behind."""
@@ -310,7 +311,7 @@ class _Run:
             return
         begun = time.monotonic()
         score = self._score(self.evaluate)
-        cost = self._of_main(time.monotonic() - begun)
+        cost = of_main(time.monotonic() - begun)
         timed = self.seconds if self.config.max_steps is None else None
         apart = places_apart(self.config.evaluations, cost, timed)
         self.state.next_evaluation = int(self.progress * self.config.evaluations) + apart
@@ -320,7 +321,7 @@ class _Run:
         if self.state.best_score is None or score > self.state.best_score:
             self.state.best_score, self.state.best_step = score, self.state.step
             self.kept.best = self.masters.weights()
-        self.state.seconds = self._of_main(time.monotonic() - self.clock)
+        self.state.seconds = of_main(time.monotonic() - self.clock)
         self.state.finished = self.progress >= 1.0
         if self.config.average and not self.state.finished:
             newest = self.state.best_step == self.state.step and self.kept.best is not None
@@ -332,7 +333,7 @@ class _Run:
 
     def save_if_due(self) -> None:
         """Checkpoint every `checkpoint_seconds`, spending at most about 3 % of the time; and before an interrupt."""
-        stopping = bool(self._of_main(self.context.stop_requested())) and not self.state.finished
+        stopping = bool(of_main(self.context.stop_requested())) and not self.state.finished
         if self.context.checkpoint is None:
             if stopping:
                 raise InterruptedRun("interrupted before anything was saved")

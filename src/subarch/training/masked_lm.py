@@ -24,7 +24,7 @@ from subarch.training.loop import Batches
 from subarch.training.losses import Batch, Loss
 from subarch.training.masking import Masking, generator_at, mask_tokens
 from subarch.training.order import shuffled
-from subarch.training.precision import Precision, cast_weights, resolve_precision
+from subarch.training.precision import Precision, cast_weights, inference_dtype
 from subarch.training.processes import process_state
 from subarch.training.relations import query_key_value
 
@@ -127,9 +127,8 @@ class MaskedTeacher:
         self, model: PreTrainedModel, *, signal: Signal = "logits", layer: int = -1, precision: Precision = "auto"
     ) -> None:
         device = process_state().device
-        fast = torch.bfloat16 if device.type != "cpu" and precision != "fp32" else resolve_precision(precision, device)
         self.inner = MaskedLanguageModel(model, signal=signal, layer=layer, with_logits=signal == "logits")
-        cast_weights(self.inner.to(device), fast).eval()
+        cast_weights(self.inner.to(device), inference_dtype(precision, device)).eval()
 
     @torch.no_grad()  # not inference_mode: its tensors cannot take part in the student's backward pass
     def __call__(self, inputs: dict[str, Tensor], positions: Tensor) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from subarch.errors import DivergedError
 from subarch.training.optimizers import Adam, OptimizerName, make_optimizer
+from subarch.training.processes import process_state
 
 Precision = Literal["auto", "fp32", "bf16"]
 Model = TypeVar("Model", bound=nn.Module)
@@ -30,6 +31,16 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     if precision == "bf16":
         return torch.bfloat16
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else torch.float32
+
+
+def inference_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype of weights that only answer: bf16 on an accelerator, where no autocast is needed for them.
+
+    Elsewhere, and where fp32 was asked for, it is that of `resolve_precision`.
+    """
+    if device.type != "cpu" and precision != "fp32":
+        return torch.bfloat16
+    return resolve_precision(precision, device)
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
@@ -60,9 +71,10 @@ def prepare_for_training(model: Any, *, dropout: bool) -> None:
     """Choose the attention that trains fastest, and switch dropout off where it only adds noise.
 
     On a CPU that is eager attention: the backward pass of PyTorch's fused one takes twice as long at the lengths of
-    sentences (docs/decisions.md). Nothing of this is saved with the model.
+    sentences (docs/decisions.md). What counts is where the model will be trained, not where it was built. Nothing of
+    this is saved with the model.
     """
-    if next(model.parameters()).device.type == "cpu":
+    if process_state().device.type == "cpu":
         model.set_attn_implementation("eager")
     if dropout:
         return
@@ -166,7 +178,7 @@ class MasterWeights:
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in moments]
             if keys:
                 self.optimizer.state[master] = {
-                    # AdamW counts its steps on the CPU, wherever the weights are.
-                    key: moments[f"{key}/{name}"].to("cpu" if key == "step" else master.device, copy=True)
+                    # The fused AdamW counts its steps where the weights are, and fails where the counter is not.
+                    key: moments[f"{key}/{name}"].to(master.device, copy=True)
                     for key in keys
                 }

@@ -26,7 +26,7 @@ from subarch.tasks.scoring.answers import exact_and_f1
 from subarch.tasks.scoring.spans import best_spans, tune_threshold
 from subarch.tasks.windows import Windows
 from subarch.training.losses import Batch, DistillationLoss, divergence
-from subarch.training.precision import cast_weights, resolve_precision
+from subarch.training.precision import cast_weights, inference_dtype
 from subarch.training.predict import to_tensors
 from subarch.training.processes import process_state
 
@@ -108,7 +108,7 @@ class SpanTeacher:
     def __post_init__(self) -> None:
         device = process_state().device
         self.teacher.to(device)
-        cast_weights(self.teacher, resolve_precision("auto", device)).eval()
+        cast_weights(self.teacher, inference_dtype("auto", device)).eval()
         width = 2 + (int(self.teacher.config.hidden_size) if self.with_hidden else 0)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.with_suffix(".hidden")

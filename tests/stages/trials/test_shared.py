@@ -1,5 +1,6 @@
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import torch
 from stages.trials import small
 from stages.trials.small import searches  # noqa: F401  (a fixture)
 from subarch.errors import ConfigError, DataError, InterruptedRun
-from subarch.stages.inputs import ModelFolder
+from subarch.stages.inputs import DataConfig, ModelFolder
 from subarch.stages.session import Session
 from subarch.stages.trials import outputs as outputs_file
 from subarch.stages.trials.settings import MetricSettings
-from subarch.stages.trials.shared import open_shared, prepare_shared, require_usable
+from subarch.stages.trials.shared import from_anywhere, open_shared, prepare_shared, require_usable
 from subarch.stages.trials.student import StudentConfig
 from subarch.stages.trials.views import open_view
 
@@ -183,3 +184,24 @@ def test_a_searched_dropout_without_a_place_is_refused(searches, tmp_path):  # n
     config = small.search(tmp_path, "span", data=config.data, parameters=ranges)
     with pytest.raises(ConfigError, match="have no dropout before their head"):
         require_usable(config, ModelFolder(folder / "teacher"), small.BUILT_IN["span"]())
+
+
+def test_a_search_that_travels_finds_its_files_from_anywhere(tmp_path, monkeypatch):
+    config = small.search(tmp_path / "here", "classes")
+    monkeypatch.chdir(tmp_path / "here")
+    relative = replace(config, teacher="encoder", out=Path("out"), data=DataConfig(train=Path(config.data.train.name)))
+    travelling = from_anywhere(relative)
+    monkeypatch.chdir(tmp_path)
+    assert travelling == config == from_anywhere(travelling)
+    assert from_anywhere(replace(config, teacher="org/model")).teacher == "org/model"
+
+
+def test_the_data_folder_of_the_environment_travels_with_the_search(tmp_path, monkeypatch):
+    config = replace(small.search(tmp_path / "here"), data=DataConfig(task="sst2"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SUBARCH_DATA", raising=False)
+    assert from_anywhere(config).data.data_dir is None
+    monkeypatch.setenv("SUBARCH_DATA", "official")
+    assert from_anywhere(config).data.data_dir == tmp_path / "official"
+    named = replace(config, data=DataConfig(task="sst2", data_dir=Path("mine")))
+    assert from_anywhere(named).data.data_dir == tmp_path / "mine"

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,10 @@ from sklearn import metrics as sk
 from subarch.errors import ConfigError, DataError, SubarchError
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.scoring.measures import higher_is_better, measure, metric_names
+from subarch.tasks.scoring.metrics import compute
 from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.scores import compare, score, slices
+from subarch.tasks.scoring.slices import slice_columns
 
 
 def task(kind="classification", labels=("no", "yes"), metrics=("accuracy",)):
@@ -139,3 +144,59 @@ def test_only_errors_are_better_when_lower():
     names = {*metric_names(task(), grouped), *metric_names(task("regression", metrics=("rmse",)), grouped)}
     assert names == {"f1_answers", "exact_match", "accuracy", "pearson", "spearman", "rmse"}
     assert [name for name in names if not higher_is_better(name)] == ["rmse"]
+
+
+@pytest.fixture
+def many_classes():
+    """200 examples of 20,000 classes, every other one right: tables of pairs of classes would take 3.2 GB each."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(20_000, size=200)
+    outputs = np.zeros((200, 20_000), dtype=np.float32)
+    outputs[np.arange(200), np.where(np.arange(200) % 2, labels, rng.integers(20_000, size=200))] = 1.0
+    names = tuple(map(str, range(20_000)))
+    asked = task(labels=names, metrics=("accuracy", "f1_macro", "matthews_correlation"))
+    return asked, Predictions(outputs=outputs), Examples(texts(200), labels=labels)
+
+
+def test_scoring_takes_memory_for_classes_not_for_pairs_of_them(many_classes):
+    asked, said, examples = many_classes
+    columns = slice_columns(asked, examples)
+    tracemalloc.start()
+    try:
+        found = score(asked, said, examples, seed=0)
+        by_slice = slices(asked, said, examples, columns, seed=0)
+        compared = compare(asked, said, Predictions(outputs=said.outputs[::-1]), examples, {}, seed=0)
+        whole = compute("classification", asked.metrics, said.outputs, examples.labels)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    predicted = said.outputs.argmax(1)
+    occurring = np.union1d(examples.labels, predicted)
+    macro = sk.f1_score(examples.labels, predicted, labels=occurring, average="macro", zero_division=0)
+    assert found["f1_macro"] == pytest.approx(macro) and whole["f1_macro"] == pytest.approx(macro)
+    assert found["accuracy"] == whole["accuracy"] == (predicted == examples.labels).mean()
+    assert len(by_slice["label"]) == len(np.unique(examples.labels)) and compared["p"] < 0.01
+    assert peak < 200e6
+
+
+def test_classes_that_do_not_occur_change_nothing():
+    rng = np.random.default_rng(1)
+    labels, outputs = rng.integers(4, size=60), rng.normal(size=(60, 4))
+    examples, wide = Examples(texts(60), labels=labels), np.full((60, 300), -9.0)
+    wide[:, [0, 1, 2, 3]] = outputs
+    other = rng.normal(size=(60, 300))
+    other[:, 4:] = -9.0
+    for name in ("accuracy", "f1_macro", "matthews_correlation"):
+        small = task(labels=tuple("abcd"), metrics=(name,))
+        large = task(labels=tuple(map(str, range(300))), metrics=(name,))
+        found = [
+            score(small, Predictions(outputs=outputs), examples, 0),
+            score(large, Predictions(outputs=wide), examples, 0),
+        ]
+        assert found[0] == found[1]
+        pairs = [(small, outputs, other[:, :4]), (large, wide, other)]
+        one, two = (
+            compare(asked, Predictions(outputs=ours), Predictions(outputs=theirs), examples, {}, 0)
+            for asked, ours, theirs in pairs
+        )
+        assert one == two

@@ -22,17 +22,18 @@ from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
 from subarch.running.machine import describe_machine
 from subarch.stages.compression.engines import choose_engines, discard_engines
+from subarch.stages.compression.floor import Floor, floor_verdict, lay_floor
 from subarch.stages.compression.planning import CompressionPlan, shortfalls
 from subarch.stages.compression.settings import CompressConfig
-from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, evaluate, scores
+from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, evaluate
 from subarch.stages.export import ExportConfig, export, load_lines
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_over_lengths
 from subarch.stages.output import Result, plain
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import folder_bytes, read_json, replacing_file
-from subarch.tasks.base import Task, TaskData
-from subarch.tasks.baselines import Baseline, majority, tfidf
+from subarch.tasks.base import Examples, Task, TaskData
+from subarch.tasks.cuts import Cut
 from subarch.tracking.record import Record
 
 CURVE_POINTS = 200
@@ -56,13 +57,13 @@ class Delivery:
 
 def deliver(
     config: CompressConfig,
-    place: tuple[Path, CompressionPlan],
+    place: tuple[Path, CompressionPlan, Cut],
     data: TaskData,
     stages: Mapping[str, Result],
     session: Session,
 ) -> Delivery:
     """Evaluate, export and time teacher, student, exports and baselines on the test split; write the reports."""
-    out, plan = place
+    out, plan, cut = place
     started = time.monotonic()
     export(ExportConfig(model=str(out / "student"), out=out / "export", seed=config.seed), session)
     folders = {
@@ -81,20 +82,22 @@ def deliver(
         name: _row_of_model(config, what, (name, engines.get(name)), model, session) for name, model in models.items()
     }
     discard_engines(out)
-    baselines = {"majority": majority(data), "tfidf": tfidf(data)}
-    for name, baseline in baselines.items():
-        rows[name] = _row_of_baseline(data, baseline, config.seed)
+    sample = spread_over_lengths(data.test, config.deliver.requests)
+    floor = lay_floor(data, models["teacher"], cut, sample, config.seed)
+    rows |= floor.rows
     if data.task.kind == "classification":
         for name, agreement in agreements(out, scored_by_export=engines["student"] is not None).items():
             rows[name]["agreement"] = agreement
     session.phase("timing", "all in turn")
-    _add_latencies(rows, _time(config, data, models, baselines, session))
+    _add_latencies(rows, _time(config, sample, models, floor, session))
     metrics = _metrics(rows) | {
         "plan": asdict(plan),
         "main_metric": data.task.main_metric,
-        "floor": floor_verdict(rows),
+        "floor": floor_verdict(rows, floor.whole_score),
+        "cut": {**asdict(cut), "text": cut.text},
     }
     report = _report(config, out, data, (stages, rows), session.record)
+    report |= {name: metrics[name] for name in ("floor", "cut")}
     report["stages"].append({"name": "evaluate, export, time", "seconds": time.monotonic() - started, "reused": False})
     for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
         with replacing_file(out / name) as temporary:
@@ -128,6 +131,7 @@ def _row_of_model(
     return {
         "score": result.metrics["score"],
         "score_interval": result.metrics["intervals"][task.main_metric],
+        **{name: result.metrics[name] for name in ("classes",) if name in result.metrics},
         "parameters": count.total,
         "encoder_parameters": count.encoder,
         "model_bytes": sum(folder_bytes(file) for file in weights if "checkpoint" not in file.name),
@@ -152,27 +156,20 @@ def _agreement(folder: Path, one: str, other: str) -> float:
     return float(np.mean(first["prediction"].to_numpy() == second["prediction"].to_numpy()))
 
 
-def _row_of_baseline(data: TaskData, baseline: Baseline, seed: int) -> dict[str, Any]:
-    found = scores(data.task, baseline.predictions, data.test, seed)
-    interval = found["intervals"][data.task.main_metric]
-    return {"score": found["score"], "score_interval": interval, "parameters": baseline.parameters}
-
-
 def _time(
     config: CompressConfig,
-    data: TaskData,
+    sample: Examples,
     models: Mapping[str, ModelFolder],
-    baselines: Mapping[str, Baseline],
+    floor: Floor,
     session: Session,
 ) -> dict[str, Latency]:
     settings = config.deliver
-    sample = spread_over_lengths(data.test, settings.requests)
     contestants: dict[str, tuple[Any, list[Any]]] = {
         name: contestant(model, sample, settings.threads, config.max_length) for name, model in models.items()
     }
-    pairs: Sequence[str | None] = sample.pairs or [None] * len(sample)
-    texts = list(zip(sample.texts, pairs, strict=True))
-    for name, baseline in baselines.items():
+    pairs: Sequence[str | None] = floor.sample.pairs or [None] * len(floor.sample)
+    texts = list(zip(floor.sample.texts, pairs, strict=True))
+    for name, baseline in floor.baselines.items():
         contestants[name] = (lambda request, answer=baseline.predict_one: answer(*request), texts)
     limit = seconds_left(session.deadline)
     seconds = None if limit is None else max(2.0, limit - 3.0)
@@ -229,7 +226,6 @@ def _report(
         "budget_seconds": None if config.budget is None else parse_duration(config.budget),
         "config": plain(config),
         "environment": _environment(),
-        "floor": floor_verdict(rows),
     }
 
 
@@ -260,18 +256,6 @@ def _environment() -> dict[str, Any]:
         "transformers": version("transformers"),
         "subarch": version("subarch"),
     }
-
-
-def floor_verdict(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Whether tf-idf with a linear model is enough: as good as the student, as far as the test set can tell, and
-    within 3 % of the teacher."""
-    floor, student, teacher = rows["tfidf"], rows["student"], rows["teacher"]
-    enough = floor["score"] >= student["score_interval"][0] and floor["score"] >= 0.97 * teacher["score"]
-    text = (
-        f"tf-idf with a linear model reaches {floor['score']:.3f} where the student reaches {student['score']:.3f} "
-        f"and the teacher {teacher['score']:.3f}: no transformer is needed"
-    )
-    return {"sufficient": bool(enough), "text": text if enough else ""}
 
 
 def _curve(record: Record, run_id: str | None) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, select
 from subarch.training.loop import LoopContext, train
 from subarch.training.losses import Batch, surrogate_errors
-from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
+from subarch.training.precision import cast_weights, inference_dtype, prepare_for_training
 from subarch.training.predict import predict
 from subarch.training.processes import process_state
 from subarch.training.skipping import rank_by_skipping
@@ -116,7 +116,8 @@ class TaskWorkshop:
         student = self.build(attempt.candidate)
         if attempt.steps:
             self._train(student, attempt)
-        cast_weights(student, resolve_precision("auto", torch.device("cpu")))
+        device = process_state().device
+        cast_weights(student.to(device), inference_dtype("auto", device))
         outputs = predict(student, self.validation.encoded, self.validation.pad_token_id)
         teacher = torch.from_numpy(self.teacher_validation)
         variance = float(np.var(self.teacher_validation)) or 1.0 if self.task.kind == "regression" else None
@@ -222,7 +223,7 @@ def open_workshop(
 def _answering(model: PreTrainedModel) -> PreTrainedModel:
     """The teacher as it answers, in the device's precision; `model` stays in fp32 on the CPU."""
     device = process_state().device
-    same = device.type == "cpu" and resolve_precision("auto", device) == torch.float32
+    same = device.type == "cpu" and inference_dtype("auto", device) == torch.float32
     return model if same else deepcopy(model)
 
 

@@ -47,7 +47,7 @@ from subarch.training.masked_lm import (
     masked_lm_batches,
 )
 from subarch.training.masking import Masking, mask_tokens
-from subarch.training.precision import cast_weights, prepare_for_training, resolve_precision
+from subarch.training.precision import cast_weights, inference_dtype, prepare_for_training
 from subarch.training.processes import process_state
 from subarch.training.stack import ENCODER_INPUTS, LayerStack
 
@@ -148,7 +148,7 @@ class CorpusWorkshop:
         if attempt.steps:
             self._train(student, attempt)
         device = process_state().device
-        cast_weights(student, resolve_precision("auto", device)).to(device).eval()
+        cast_weights(student.to(device), inference_dtype("auto", device)).eval()
         mean, interval, errors = _mean_of_blocks(*self._errors(student))
         return SurrogateError(error=mean, interval=interval, errors=tuple(errors.tolist()), units=self._units)
 

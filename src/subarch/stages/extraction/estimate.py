@@ -20,7 +20,7 @@ from subarch.optimize.halving import rung_steps
 from subarch.stages.extraction.plan import candidate_space
 from subarch.stages.extraction.settings import ExtractConfig
 from subarch.stages.inputs import ModelFolder
-from subarch.training.precision import resolve_precision
+from subarch.training.precision import inference_dtype
 from subarch.training.throughput import peak_flops, step_flops
 
 HERE = "here"
@@ -141,7 +141,7 @@ def render(estimate: Mapping[str, Any]) -> str:
 def _hours(total: float, hardware: str | None, devices: int) -> dict[str, Any]:
     name = HERE if hardware is None else hardware.lower()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else resolve_precision("auto", device)
+    dtype = inference_dtype("auto", device)
     peak = peak_flops(hardware, device, dtype)
     spent = total / (UTILISATION[name] * peak) / 3600
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def time_in_turn(
 
     Args:
         config: Device, threads, rounds.
-        teacher: T.
+        teacher: T; it stays on its device.
         candidates: The others.
         build: Makes a candidate; its weights do not matter.
         requests: What one input looks like, the same for all.
@@ -56,13 +57,14 @@ def time_in_turn(
     """
     device = timing_device(config.device)
     groups = list(_groups(candidates))
-    reference = Forward(teacher.to(device).eval(), device)
+    # Candidates are cut from the teacher while it is timed: it stays where it is, and a copy is timed elsewhere.
+    here = next(teacher.parameters()).device == device
+    reference = Forward((teacher if here else deepcopy(teacher).to(device)).eval(), device)
     measured: list[dict[str, Latency]] = []
     for group in groups:
         forwards = {"teacher": reference} | {str(i): _forward(build, candidates[i], device) for i in group}
         calls = {name: (each, [each.inputs(request) for request in requests]) for name, each in forwards.items()}
         measured.append(_measure(config, calls))
-    teacher.to("cpu")
     whole = _timing(np.concatenate([np.asarray(found["teacher"].rounds_ms) for found in measured]))
     if len(groups) == 1:
         return whole, [_timing(np.asarray(measured[0][str(i)].rounds_ms)) for i in groups[0]]

@@ -25,7 +25,7 @@ from subarch.training.augment.base import AnyTransformation
 from subarch.training.augment.mining import Mining
 from subarch.training.augment.points import transform
 from subarch.training.augment.window import Window
-from subarch.training.precision import cast_weights, resolve_precision
+from subarch.training.precision import cast_weights, inference_dtype
 from subarch.training.predict import predict
 from subarch.training.processes import process_state
 from subarch.training.socrates import Answers, answers, asked, balanced
@@ -239,7 +239,7 @@ def socrates_outputs(config: FinetuneConfig, socrates: ModelFolder, task: Task, 
 def _ready(socrates: ModelFolder, task: Task) -> PreTrainedModel:
     device = process_state().device
     model = socrates.classifier(task).to(device)
-    cast_weights(model, resolve_precision("auto", device))
+    cast_weights(model, inference_dtype("auto", device))
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,6 +25,26 @@ from subarch.tasks.base import Array, Examples, Task, TaskData
 from subarch.training.losses import Batch
 
 TEACHER = "teacher"
+
+
+def from_anywhere(config: SearchConfig) -> SearchConfig:
+    """The same search for a process with another working directory and other variables: all its paths are absolute.
+
+    A model that is no folder here is a Hub id, and stays as it is. Links are kept, since their names tell formats.
+    """
+    data, teacher = config.data, Path(config.teacher)
+    folder = data.data_dir
+    if data.task is not None and folder is None and os.environ.get("SUBARCH_DATA"):
+        folder = Path(os.environ["SUBARCH_DATA"])
+    train, valid, test, data_dir = (
+        None if path is None else path.absolute() for path in (data.train, data.valid, data.test, folder)
+    )
+    return replace(
+        config,
+        teacher=str(teacher.absolute()) if teacher.exists() else config.teacher,
+        out=config.out.absolute(),
+        data=replace(data, train=train, valid=valid, test=test, data_dir=data_dir),
+    )
 
 
 def require_usable(config: SearchConfig, teacher: ModelFolder, data: TaskData) -> None:

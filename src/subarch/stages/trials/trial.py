@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from subarch.arch.costs import parameters
 from subarch.errors import DivergedError
+from subarch.running.accelerators import held_to_share
 from subarch.running.executor import Tell
 from subarch.stages.inputs import DATA_SEED
 from subarch.stages.saving import save_model
@@ -63,6 +64,8 @@ class TrialTask:
     """Folder of what trials share, from `prepare_shared`."""
     out: Path
     """The trial's own folder."""
+    accelerator_share: float = 1.0
+    """Of the memory of the accelerator that it runs on, if it does."""
     split: Literal["validation", "test"] = "validation"
     """What the student is scored on: the data that select, or those that select nothing, to confirm a choice."""
 
@@ -86,10 +89,11 @@ def run_trial(task: TrialTask, tell: Tell) -> dict[str, Any]:
     Raises:
         ConfigError: A configuration that cannot be.
         DivergedError: A loss, gradients or outputs that are no numbers.
+        WorkerLost: Other processes took the memory of the accelerator.
     """
     started = time.monotonic()
     config = apply_params(task.search, task.params)
-    with _threads(max(1, int(config.cpus))):
+    with _threads(max(1, int(config.cpus))), held_to_share(task.accelerator_share):
         shared = open_shared(config, task.shared)
         view = shared.view(config.student.vocabulary)
         student, trained = _train(config, shared, view, task.seed, tell)

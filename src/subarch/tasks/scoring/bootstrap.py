@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from subarch.tasks.base import Array
-from subarch.tasks.scoring.measures import CELLS, Measure
+from subarch.tasks.scoring.measures import CELLS, Measure, occurring
 
 RESAMPLES = 1000
 
@@ -30,16 +30,13 @@ def resampled(
     if len(codes) == 0:
         return np.full(resamples, measure.value(codes))
     if not measure.summed:
-        assert measure.table is not None
-        return np.concatenate([measure.function(measure.table[codes[rows]]) for rows in _draws(codes, rng, resamples)])
-    size = measure.cells if measure.table is None else len(measure.table)
-    counts = np.bincount(codes, minlength=size)
-    # Where there is no table the cells stay as they are: the sums are the counts.
-    kinds = np.arange(size) if measure.table is None else np.flatnonzero(counts)
-    parts = []
-    for weights in _weights(counts[kinds], rng, resamples):
-        parts.append(measure.function(weights if measure.table is None else weights @ measure.table[kinds]))
-    return np.concatenate(parts)
+        return np.concatenate(
+            [measure.function(np.asarray(measure.table[codes[rows]])) for rows in _draws(codes, rng, resamples)]
+        )
+    kinds, counts = np.unique(codes, return_counts=True)
+    (rows,) = occurring(measure.table[kinds])
+    width = rows.shape[1]
+    return np.concatenate([measure.function(weights @ rows) for weights in _weights(counts, rng, resamples, width)])
 
 
 def resampled_differences(
@@ -48,29 +45,29 @@ def resampled_differences(
     """(resamples,) of `other` less `one`, both on the same resample: what the two have in common cancels out."""
     first, second = (each.codes if units is None else each.codes[units] for each in (one, other))
     if not one.summed:
-        assert one.table is not None and other.table is not None
         return np.concatenate(
             [
-                other.function(other.table[second[rows]]) - one.function(one.table[first[rows]])
+                other.function(np.asarray(other.table[second[rows]])) - one.function(np.asarray(one.table[first[rows]]))
                 for rows in _draws(first, rng, resamples)
             ]
         )
     joint, counts = np.unique(np.stack([first, second]), axis=1, return_counts=True)
+    ours, theirs = occurring(one.table[joint[0]], other.table[joint[1]])
     return np.concatenate(
         [
-            other.function(other.sums(weights, joint[1])) - one.function(one.sums(weights, joint[0]))
-            for weights in _weights(counts, rng, resamples, max(one.cells, other.cells))
+            other.function(weights @ theirs) - one.function(weights @ ours)
+            for weights in _weights(counts, rng, resamples, ours.shape[1])
         ]
     )
 
 
-def _weights(counts: Array, rng: np.random.Generator, resamples: int, cells: int = 0) -> Iterator[Array]:
-    """How often each kind of unit occurs in a resample, in chunks of (R, kinds), float64.
+def _weights(counts: Array, rng: np.random.Generator, resamples: int, width: int) -> Iterator[Array]:
+    """How often each kind of unit occurs in a resample, in chunks of (R, kinds), float64, for sums of `width` numbers.
 
     N draws from N units fill the kinds multinomially: the units themselves need not be drawn.
     """
     total = int(counts.sum())
-    chunk = max(1, CELLS // max(len(counts), cells))
+    chunk = max(1, CELLS // max(len(counts), width))
     for start in range(0, resamples, chunk):
         yield rng.multinomial(total, counts / total, size=min(chunk, resamples - start)).astype(np.float64)
 

@@ -2,7 +2,8 @@
 
 A unit is what the bootstrap draws: an example; a question with all its answers, where they are grouped; a pair of
 sentences for gender parity. Most metrics are functions of sums over units, so a resample is a draw of how often each
-*different* unit occurs (a multinomial), and a thousand of them one matrix product. Correlations need the rows.
+*different* unit occurs (a multinomial), and a thousand of them one matrix product; with many classes of sparse rows, so
+that work and memory grow with the units and the classes, never with pairs of classes. Correlations need the rows.
 
 What the official scorers return where a formula has no value:
 
@@ -16,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from subarch.errors import ConfigError, DataError, did_you_mean
 from subarch.tasks.base import Array, Examples, Task
@@ -25,6 +28,8 @@ from subarch.tasks.scoring.answers import exact_and_f1
 from subarch.tasks.scoring.metrics import METRICS, checked, f1
 from subarch.tasks.scoring.predictions import Predictions, chosen_rows
 
+PER_CLASS = 3
+"""Counts of a class that the metrics of classes are made of: right, label, predicted."""
 CELLS = 2_000_000
 """Numbers that a bootstrap holds at once."""
 
@@ -37,13 +42,12 @@ class Measure:
     unit_of_row: Array
     """(N,) number of the unit that each example belongs to; -1 where it takes no part."""
     codes: Array
-    """(U,) for each unit its row of `table`; or its cell, where there is no table."""
+    """(U,) for each unit its row of `table`."""
     function: Callable[[Array], Array]
-    """From sums (..., K) to values (...); where not `summed` from units (..., U, K) to values (...)."""
-    table: Array | None = None
-    """(M, K) what each different unit adds to the sums; None where it is one in cell `codes` of `cells`."""
-    cells: int = 0
-    """K, where there is no table."""
+    """From sums (..., K) to values (...); where not `summed` from units (..., U, K) to values (...). Of a sparse table
+    it does not mind which classes that do not occur are left out (`occurring`)."""
+    table: Array | csr_array
+    """(M, K) what each different unit adds to the sums: `PER_CLASS` counts a class, where it is sparse."""
     summed: bool = True
     parts: Array | None = None
     """(U,) of each unit what the metric is the mean of, or the root of the mean; None where it is neither."""
@@ -57,20 +61,19 @@ class Measure:
         """The metric, on these units or on all."""
         codes = self.codes if units is None else self.codes[units]
         if not self.summed:
-            assert self.table is not None
-            return float(self.function(self.table[codes]))
+            return float(self.function(np.asarray(self.table[codes])))
         distinct, counts = np.unique(codes, return_counts=True)
-        return float(self.function(self.sums(counts[None].astype(np.float64), distinct)[0]))
+        (rows,) = occurring(self.table[distinct])
+        return float(self.function(np.asarray(counts.astype(np.float64) @ rows)))
 
-    def sums(self, weights: Array, codes: Array) -> Array:
-        """(R, K) from how often (R, J) units of the kinds `codes` (J,) occur; a code may stand there twice."""
-        if self.table is not None:
-            return weights @ self.table[codes]
-        order = np.argsort(codes, kind="stable")
-        distinct, starts = np.unique(codes[order], return_index=True)
-        found = np.zeros((len(weights), self.cells))
-        found[:, distinct] = np.add.reduceat(weights[:, order], starts, axis=1)
-        return found
+
+def occurring(*tables: Any) -> tuple[Any, ...]:
+    """The rows, (J, K) arrays or `csr_array`s, without the classes that none of them counts; dense ones as they are."""
+    if not all(isinstance(table, csr_array) for table in tables):
+        return tables
+    columns = np.unique(np.concatenate([table.indices for table in tables]) // PER_CLASS)
+    kept = (columns[:, None] * PER_CLASS + np.arange(PER_CLASS)).reshape(-1)
+    return tuple(table[:, kept] for table in tables)
 
 
 def measure(task: Task, name: str, predictions: Predictions, examples: Examples) -> Measure:
@@ -127,21 +130,35 @@ def _outputs(predictions: Predictions, examples: Examples) -> Array:
     return checked(predictions.outputs if predictions.outputs is not None else np.empty(0), examples.labels)
 
 
-def _cells(predictions: Predictions, examples: Examples) -> tuple[Array, int]:
-    """(N,) the cell [label, predicted] of each example in the flat table of counts, and the number of classes."""
+def _answers(predictions: Predictions, examples: Examples) -> tuple[Array, Array, int]:
+    """(N,) label and (N,) predicted class of each example, and the number of classes."""
     outputs = _outputs(predictions, examples)
     labels = np.asarray(examples.labels, dtype=np.int64)
     predicted = outputs.argmax(axis=1) if outputs.ndim == 2 else (outputs > 0).astype(np.int64)
-    classes = max(outputs.shape[1] if outputs.ndim == 2 else 2, int(labels.max()) + 1)
-    return labels * classes + predicted, classes
+    return labels, predicted, max(outputs.shape[1] if outputs.ndim == 2 else 2, int(labels.max()) + 1)
+
+
+def _per_class(answers: tuple[Array, Array, int], unit: Array | None = None) -> csr_array:
+    """(U, 3 C) counts [right, label, predicted] of each class in each unit; by default every row is one."""
+    labels, predicted, classes = answers
+    unit = np.arange(len(labels)) if unit is None else unit
+    right = labels == predicted
+    rows = np.concatenate([unit[right], unit, unit])
+    columns = np.concatenate([labels[right] * PER_CLASS, labels * PER_CLASS + 1, predicted * PER_CLASS + 2])
+    shape = (int(unit.max()) + 1, PER_CLASS * classes)
+    return csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
 
 
 def _of_counts(name: str, predictions: Predictions, examples: Examples) -> Measure:
-    cells, classes = _cells(predictions, examples)
+    labels, predicted, classes = _answers(predictions, examples)
+    numbers = np.arange(len(labels))
+    if name == "accuracy":
+        return _mean(name, numbers, (labels == predicted).astype(np.float64))
     metric = METRICS[name].function
-    metric(np.ones((classes, classes)))  # raises where it does not suit the number of classes
-    right = (cells // classes == cells % classes).astype(np.float64) if name == "accuracy" else None
-    return Measure(name, np.arange(len(cells)), cells, _square(metric, classes), cells=classes**2, parts=right)
+    metric(np.ones((classes, PER_CLASS)))  # raises where it does not suit the number of classes
+    pairs, codes = np.unique(np.stack([labels, predicted]), axis=1, return_inverse=True)
+    table = _per_class((pairs[0], pairs[1], classes))
+    return Measure(name, numbers, codes.reshape(-1), _by_class(metric), table.toarray() if classes == 2 else table)
 
 
 def _of_rows(name: str, predictions: Predictions, examples: Examples) -> Measure:
@@ -154,18 +171,15 @@ def _of_rows(name: str, predictions: Predictions, examples: Examples) -> Measure
 
 
 def _f1_answers(name: str, predictions: Predictions, examples: Examples) -> Measure:
-    cells, classes = _cells(predictions, examples)
     unit = _groups(examples)
-    per_unit = np.zeros((int(unit.max()) + 1, classes**2))
-    np.add.at(per_unit, (unit, cells), 1)
-    return _tabled(name, unit, per_unit, _square(f1, classes))
+    return _tabled(name, unit, _per_class(_answers(predictions, examples), unit).toarray(), _by_class(f1))
 
 
 def _all_right(name: str, predictions: Predictions, examples: Examples) -> Measure:
-    cells, classes = _cells(predictions, examples)
+    labels, predicted, _ = _answers(predictions, examples)
     unit = _groups(examples)
     right = np.ones(int(unit.max()) + 1)
-    right[unit[cells // classes != cells % classes]] = 0
+    right[unit[labels != predicted]] = 0
     return _mean(name, unit, right)
 
 
@@ -190,8 +204,7 @@ def _spans(name: str, predictions: Predictions, examples: Examples) -> Measure:
 def _gender_parity(name: str, predictions: Predictions, examples: Examples) -> Measure:
     if "pair_id" not in examples.columns:
         raise ConfigError("gender_parity of examples without pairs, expected a column 'pair_id'")
-    cells, classes = _cells(predictions, examples)
-    predicted = cells % classes
+    _, predicted, _ = _answers(predictions, examples)
     _, pair, sizes = np.unique(
         [str(number) for number in examples.columns["pair_id"]], return_inverse=True, return_counts=True
     )
@@ -228,8 +241,8 @@ def _tabled(
     return Measure(name, unit_of_row, codes.reshape(-1), function, table, parts=parts)
 
 
-def _square(function: Callable[[Array], Array], classes: int) -> Callable[[Array], Array]:
-    return lambda sums: function(sums.reshape(*sums.shape[:-1], classes, classes))
+def _by_class(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda sums: function(sums.reshape(*sums.shape[:-1], -1, PER_CLASS))
 
 
 _Maker = Callable[[str, Predictions, Examples], Measure]

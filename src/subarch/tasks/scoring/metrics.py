@@ -1,8 +1,9 @@
 """The formulas of the metrics of classes and of numbers; `measures.py` applies them, and knows the others.
 
-Those of a classification take the table of (label, predicted class) counts, those of a regression the two rows of
-numbers; both along the last axes, so that a thousand resamples are one call. Cases that have no value by the formula
-get one here, without a warning: `measures.py` lists them.
+Those of a classification take three counts of each class, those of a regression the two rows of numbers; both along
+the last axes, so that a thousand resamples are one call. The counts are how often the class was right, was the label,
+was predicted: no formula asks which class was taken for which, and a table of pairs would grow with their square. Cases
+that have no value by the formula get one here, without a warning: `measures.py` lists them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from subarch.tasks.base import Array, Kind
 
 @dataclass(frozen=True)
 class Metric:
-    """A score. `function` takes (..., C, C) counts [label, predicted], or (..., N) predictions and labels."""
+    """A score. `function` takes (..., C, 3) counts [right, label, predicted], or (..., N) predictions and labels."""
 
     function: Callable[..., Array]
     kind: Kind
@@ -50,27 +51,27 @@ def compute(kind: Kind, names: Iterable[str], predictions: Array, labels: Array)
 
 def accuracy(counts: Array) -> Array:
     """Share of right answers."""
-    return np.asarray(_trace(counts) / counts.sum((-2, -1)))
+    return np.asarray(counts[..., 0].sum(-1) / counts[..., 1].sum(-1))
 
 
 def f1(counts: Array) -> Array:
     """F1 of class 1, for two classes."""
-    if counts.shape[-1] != 2:
-        raise ConfigError(f"f1 got {counts.shape[-1]} classes, expected 2", "use f1_macro")
+    if counts.shape[-2] != 2:
+        raise ConfigError(f"f1 got {counts.shape[-2]} classes, expected 2", "use f1_macro")
     return np.asarray(_f1_per_class(counts)[..., 1])
 
 
 def f1_macro(counts: Array) -> Array:
     """Mean F1 of the classes that occur among labels or predictions."""
-    occurs = (counts.sum(-1) + counts.sum(-2)) > 0
+    occurs = counts[..., 1] + counts[..., 2] > 0
     return np.asarray((_f1_per_class(counts) * occurs).sum(-1) / occurs.sum(-1))
 
 
 def matthews_correlation(counts: Array) -> Array:
     """Matthews' coefficient, in the form for any number of classes (Gorodkin 2004)."""
-    counts = counts.astype(np.float64)
-    true, predicted, total = counts.sum(-1), counts.sum(-2), counts.sum((-2, -1))
-    covariance = _trace(counts) * total - (true * predicted).sum(-1)
+    right, true, predicted = np.moveaxis(counts.astype(np.float64), -1, 0)
+    total = true.sum(-1)
+    covariance = right.sum(-1) * total - (true * predicted).sum(-1)
     spread = (total**2 - (true**2).sum(-1)) * (total**2 - (predicted**2).sum(-1))
     return _ratio(covariance, np.sqrt(spread))
 
@@ -140,21 +141,17 @@ def checked(predictions: Array, labels: Array) -> Array:
 
 
 def _counts(predictions: Array, labels: Array) -> Array:
-    """(C, C) int64 counts [label, predicted] of logits (N, C) or classes (N,)."""
+    """(C, 3) int64 counts [right, label, predicted] of logits (N, C) or classes (N,)."""
     logits = np.asarray(predictions)
     predicted = logits.argmax(axis=1) if logits.ndim == 2 else logits.astype(np.int64)
     true = np.asarray(labels, dtype=np.int64)
     classes = max(logits.shape[1] if logits.ndim == 2 else 2, int(true.max()) + 1, int(predicted.max()) + 1)
-    return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
-
-
-def _trace(counts: Array) -> Array:
-    return np.asarray(np.trace(counts, axis1=-2, axis2=-1))
+    groups = (true[true == predicted], true, predicted)
+    return np.stack([np.bincount(group, minlength=classes) for group in groups], axis=-1)
 
 
 def _f1_per_class(counts: Array) -> Array:
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    return _ratio(2.0 * hits, (counts.sum(-1) + counts.sum(-2)).astype(np.float64))
+    return _ratio(2.0 * counts[..., 0], (counts[..., 1] + counts[..., 2]).astype(np.float64))
 
 
 def _ratio(above: Array, below: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import bdtr
 
 from subarch.tasks.base import Array
-from subarch.tasks.scoring.measures import CELLS, Measure
+from subarch.tasks.scoring.measures import CELLS, Measure, occurring
 
 COUNTED = 14
 """Differences up to which every flip is counted, 16,384 of them; with more, flips are drawn."""
@@ -56,7 +56,7 @@ def swap(one: Measure, other: Measure, units: Array | None, rng: np.random.Gener
     seen = other.value(units) - one.value(units)
     if one.summed:
         joint, counts = np.unique(np.stack([first, second]), axis=1, return_counts=True)
-        ours, theirs = _added(one, joint[0]), _added(other, joint[1])
+        ours, theirs = occurring(one.table[joint[0]], other.table[joint[1]])
         width = max(ours.shape)
 
         def draw(count: int) -> Array:
@@ -65,8 +65,7 @@ def swap(one: Measure, other: Measure, units: Array | None, rng: np.random.Gener
             return other.function(there) - one.function(back)
 
     else:
-        assert one.table is not None and other.table is not None
-        here, there = one.table[first], other.table[second]
+        here, there = np.asarray(one.table[first]), np.asarray(other.table[second])
         width = here.size
 
         def draw(count: int) -> Array:
@@ -74,11 +73,6 @@ def swap(one: Measure, other: Measure, units: Array | None, rng: np.random.Gener
             return other.function(np.where(swapped, here, there)) - one.function(np.where(swapped, there, here))
 
     return _share_as_far(draw, abs(seen) * (1 - ROUNDING) - ROUNDING, swaps, width)
-
-
-def _added(measure: Measure, codes: Array) -> Array:
-    """(J, K) what a unit of each kind adds to the sums of the metric."""
-    return np.eye(measure.cells)[codes] if measure.table is None else measure.table[codes]
 
 
 def _share_as_far(draw: Callable[[int], Array], far: float, wanted: int, width: int) -> float:

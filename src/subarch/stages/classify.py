@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from subarch.arch.build import draw_head, head_layers
 from subarch.arch.families import axes_of, family_of
-from subarch.arch.pretrained import weight_names
+from subarch.arch.weights import weight_names
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session

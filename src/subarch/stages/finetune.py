@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from subarch.arch.build import head_layers
-from subarch.arch.pretrained import weight_names
+from subarch.arch.weights import weight_names
 from subarch.errors import ConfigError, DataError
 from subarch.running.budget import Deadline, parse_duration
 from subarch.stages.classify import train_classifier

@@ -13,15 +13,8 @@ from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.families import family_of
-from subarch.arch.pretrained import (
-    has_head,
-    has_span_head,
-    load_classifier,
-    load_span_model,
-    load_tokenizer,
-    read_config,
-    resolve,
-)
+from subarch.arch.folders import read_config, resolve
+from subarch.arch.pretrained import has_head, has_span_head, load_classifier, load_span_model, load_tokenizer
 from subarch.deploy.runtime import ONNX_FILE
 from subarch.errors import ConfigError, ModelError
 from subarch.tasks.base import Examples, Task, TaskData

@@ -7,7 +7,7 @@ change the answers of a model and cannot be honoured is refused by name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,19 @@ _REFUSED: Mapping[str, tuple[tuple[Any, ...], str]] = {
 """Keys that would change the model, their values that change nothing, and what to do about others."""
 
 
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "model_type": (lambda value: isinstance(value, str), "the name of a family"),
+    "architectures": (_are_names, "a list of names"),
+    "layer_types": (_are_names, "a list of names"),
+    "global_attn_every_n_layers": (lambda value: type(value) is int and value > 0, "a number of layers"),
+}
+"""Keys that are read before a model is built, and what they must be."""
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
@@ -65,6 +78,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is a Git LFS pointer, not the file itself", "fetch it: git lfs pull")
     try:
         value = json.loads(raw.decode("utf-8-sig"))
+        json.dumps(value, ensure_ascii=False).encode()  # what is read must be writable: no half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON", "download or save the model again") from error
     if not isinstance(value, dict):
@@ -91,8 +105,9 @@ def honoured(config: Mapping[str, Any], where: Path | str = "config.json") -> di
     problem = kept.get("problem_type")
     if problem is not None and problem not in PROBLEM_TYPES:
         raise ModelError(f"{where} has problem_type {_short(problem)}, expected one of {', '.join(PROBLEM_TYPES)}")
-    if kept.get("architectures") is not None and not isinstance(kept["architectures"], list):
-        raise ModelError(f"{where} has architectures {_short(kept['architectures'])}, expected a list of names")
+    for key, (fits, expected) in _KINDS.items():
+        if kept.get(key) is not None and not fits(kept[key]):
+            raise ModelError(f"{where} has {key} {_short(kept[key])}, expected {expected}")
     if kept.get("id2label") is not None or kept.get("num_labels") is not None:
         names = _labels(kept, where)
         kept |= {"id2label": {str(index): name for index, name in enumerate(names)}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from subarch.arch.architecture import Architecture
@@ -63,6 +64,15 @@ def has_mlm_head(path: Path) -> bool:
     return head in weight_names(path) and any(str(name).endswith(("ForMaskedLM", "ForPreTraining")) for name in classes)
 
 
+def output_activation(path: Path) -> str | None:
+    """What the config.json of a folder makes of its one output: "sigmoid", or None.
+
+    Raises:
+        ModelError: Another function, or an unreadable file.
+    """
+    return activation_of(read_object(path / "config.json"), path / "config.json")
+
+
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a folder, without the truncation and padding that tokenizer.json may prescribe.
 
@@ -73,6 +83,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
 
     # Without one, transformers would read config.json itself, with all that we do not honour.
     config = {"config": _built_config(_config(path), path)} if (path / "config.json").is_file() else {}
+    if (path / "tokenizer_config.json").is_file():
+        read_object(path / "tokenizer_config.json")
     with _load_errors(path), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False, **config)
     if not tokenizer.is_fast:
@@ -118,7 +130,7 @@ def load_classifier(
         labels["problem_type"] = problem_type
     trained = has_head(path)
     model = _load_model("AutoModelForSequenceClassification", path, labels, attn_implementation, trained)
-    if trained and activated and model.config.num_labels == 1 and _activation(path) == SIGMOID:
+    if trained and activated and model.config.num_labels == 1 and output_activation(path) == SIGMOID:
         head = model.get_submodule(family_of(model.config.model_type).classifier)
         head.register_forward_hook(lambda module, inputs, outputs: outputs.sigmoid())
     return model
@@ -228,10 +240,6 @@ def _config(path: Path) -> dict[str, Any]:
     return honoured(read_object(path / "config.json"), path / "config.json")
 
 
-def _activation(path: Path) -> str | None:
-    return activation_of(read_object(path / "config.json"), path / "config.json")
-
-
 def _built_config(values: Mapping[str, Any], path: Path) -> Any:
     from transformers import CONFIG_MAPPING
 
@@ -259,20 +267,20 @@ def quiet_transformers() -> Iterator[None]:
             hf_logging.enable_progress_bar()
 
 
-@contextmanager
-def _load_errors(path: Path) -> Iterator[None]:
-    """Whatever a loader makes of odd files is one line; tokenizers even raises bare Exceptions."""
-    try:
-        yield
-    except SubarchError:
-        raise
-    except ImportError as error:
-        raise ModelError(
-            f"cannot load {path}: {_first_line(error)}", "install the package that it names, or choose another model"
-        ) from error
-    except Exception as error:
-        raise ModelError(f"cannot load {path}: {_first_line(error)}") from error
+class _load_errors:
+    """Context manager that makes one line of whatever a loader says of odd files; tokenizers raises bare Exceptions."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, SubarchError):
+            return
+        what = str(error).strip().partition("\n")[0] or type(error).__name__
+        hint = "install the package that it names, or choose another model" if isinstance(error, ImportError) else None
+        raise ModelError(f"cannot load {self._path}: {what}", hint) from error

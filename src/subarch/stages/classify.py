@@ -154,7 +154,7 @@ def fresh_classifier(
     """The classifier of a folder; a head that it lacks is drawn from `seed`, as `config` says if it is given."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = model.classifier(data.task)
+        classifier = model.classifier(data.task, activated=False)
         # A model that Agora goes on from has its head by then.
         if config is not None and config.draws_head and not model.answers(data.task):
             draw_head(classifier, fresh_modules(model, data.task, config), config.head_init, config.head_scale)

@@ -11,7 +11,20 @@ from subarch import cli, storage
 from subarch.api import CONFIGS
 from subarch.tracking.record import NullRecord, Record
 
-DATA = {"task", "train", "valid", "test", "text", "text-pair", "label", "kind", "data-dir", "casting", "labels", "force"}
+DATA = {
+    "task",
+    "train",
+    "valid",
+    "test",
+    "text",
+    "text-pair",
+    "label",
+    "kind",
+    "data-dir",
+    "casting",
+    "labels",
+    "force",
+}
 RUN = {"out", "recipe", "set", "json"}
 READING = {"documents", "min-words", "deduplicate", "strip-markup", "processes"}
 AGORA = {"agora", "sets", "masked-lm", "unlabelled", "expansion-set"}

@@ -86,7 +86,7 @@ def test_a_number_of_labels_that_cannot_be(count):
 
 
 def test_an_unknown_problem_type():
-    with pytest.raises(ModelError, match="problem_type \"ranking\", expected one of regression"):
+    with pytest.raises(ModelError, match='problem_type "ranking", expected one of regression'):
         honoured({**BERT, "problem_type": "ranking"})
 
 

@@ -29,7 +29,9 @@ def changed(path, change):
     """Change the tensors of a folder by `change(tensors)`, in place."""
     tensors = load_file(path / "model.safetensors")
     change(tensors)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, path / "model.safetensors", {"format": "pt"}
+    )
     return path
 
 
@@ -135,7 +137,7 @@ def test_numbers_that_are_none_are_named_at_loading(folder, value):
 
 def test_a_trained_classifier_lacks_nothing(folder):
     path = changed(folder(), lambda tensors: tensors.pop("bert.pooler.dense.weight"))
-    with pytest.raises(ModelError, match="lacks 1 parameters .* bert.pooler.dense.weight"):
+    with pytest.raises(ModelError, match=r"lacks 1 parameters .* bert.pooler.dense.weight"):
         load_classifier(path)
 
 

@@ -52,7 +52,9 @@ def taught(tmp_path_factory):
     folder = tmp_path_factory.mktemp("taught")
     rows, encoder = tiny.classes(folder / "rows.csv"), tiny.teacher(folder / "encoder")
     loop = {"max_steps": 60, "evaluations": 2, "learning_rate": 2e-3, "head_rate": 1.0, "batch_size": 16}
-    run_stage("finetune", {"model": str(encoder), "train": rows, "out": folder / "model", "max_length": 24, "loop": loop})
+    run_stage(
+        "finetune", {"model": str(encoder), "train": rows, "out": folder / "model", "max_length": 24, "loop": loop}
+    )
     model = load_classifier(folder / "model")
     with torch.no_grad(), quiet_transformers():
         model.classifier.weight.copy_(model.classifier.weight.flip(0))
@@ -140,7 +142,9 @@ def test_the_head_of_a_model_with_names_is_kept_for_numbers(tmp_path):
 
 
 def test_independent_outputs_are_no_classes(tmp_path):
-    model = ModelFolder(tiny.teacher(tmp_path / "multi", labels=["bad", "good"], problem_type="multi_label_classification"))
+    model = ModelFolder(
+        tiny.teacher(tmp_path / "multi", labels=["bad", "good"], problem_type="multi_label_classification")
+    )
     data = load_data(DataConfig(train=tiny.classes(tmp_path / "rows.csv")))
     with pytest.raises(ModelError, match=r"has bad, good \(multi_label_classification\)") as caught:
         model.require_answers(data.task)

@@ -60,7 +60,9 @@ def test_a_token_beyond_the_table_is_named_with_its_id(folder, tmp_path):
         tmp_path / "rows.csv", ("text", "label"), [(f"<user> {text}", n % 2) for n, text in enumerate(TEXTS.texts)]
     )
     out = tmp_path / "out"
-    with pytest.raises(ModelError, match=rf"gives the token {index} \('<user>'\), the model has {index} tokens") as caught:
+    with pytest.raises(
+        ModelError, match=rf"gives the token {index} \('<user>'\), the model has {index} tokens"
+    ) as caught:
         run_stage("finetune", {"model": str(folder), "train": rows, "out": out})
     assert "resize_token_embeddings" in caught.value.hint and not out.exists()
 

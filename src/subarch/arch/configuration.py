@@ -121,7 +121,7 @@ def honoured(config: Mapping[str, Any], where: Path | str = "config.json") -> di
 
 
 def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of a classifier's outputs in their order, of a config that `honoured` gave; two without names by default."""
+    """Names of a classifier's outputs in their order, of a config from `honoured`; two without names by default."""
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     return tuple(names[str(index)] for index in range(len(names)))
 
@@ -166,9 +166,7 @@ def _labels(config: Mapping[str, Any], where: Path | str) -> tuple[str, ...]:
         reason = ", which is label2id written there" if turned else ""
         raise ModelError(f"{where} has id2label {_short(names)}{reason}, expected numbers as keys", hint) from error
     if sorted(numbered) != list(range(len(names))):
-        raise ModelError(
-            f"{where} has id2label {_short(names)}, expected the numbers from 0 to {len(names) - 1}", hint
-        )
+        raise ModelError(f"{where} has id2label {_short(names)}, expected the numbers from 0 to {len(names) - 1}", hint)
     if any(isinstance(name, dict | list) or name is None for name in numbered.values()):
         raise ModelError(f"{where} has id2label {_short(names)}, expected names as values", hint)
     return tuple(str(numbered[index]) for index in range(len(names)))

@@ -105,9 +105,13 @@ def _check_kind(path: Path) -> None:
     checkpoints = [folder for folder in inner if folder.name.startswith("checkpoint-")]
     if checkpoints:
         best = _best_checkpoint(path, checkpoints)
-        raise ModelError(f"{path} holds {len(checkpoints)} checkpoints of a training, expected one model", f"give {best}")
+        raise ModelError(
+            f"{path} holds {len(checkpoints)} checkpoints of a training, expected one model", f"give {best}"
+        )
     kind = "a model of sentence-transformers" if (path / "modules.json").is_file() else "other folders"
-    raise ModelError(f"{path} has no config.json, but holds {kind}, with a model in {inner[0].name}", f"give {inner[0]}")
+    raise ModelError(
+        f"{path} has no config.json, but holds {kind}, with a model in {inner[0].name}", f"give {inner[0]}"
+    )
 
 
 def _best_checkpoint(path: Path, checkpoints: list[Path]) -> Path:

@@ -207,7 +207,9 @@ def _check_loaded(path: Path, family: Family, keys: tuple[set[str], set[str], se
     """Refuse a model that is not what its file holds, by the missing, resized and unexpected keys."""
     missing, resized, unexpected = keys
     in_encoder = f"{family.encoder_prefix}."
-    lost = {key for key in missing | resized if key.startswith(in_encoder) and not key.startswith(f"{in_encoder}pooler.")}
+    lost = {
+        key for key in missing | resized if key.startswith(in_encoder) and not key.startswith(f"{in_encoder}pooler.")
+    }
     if trained:
         lost |= missing | {key for key in resized if not key.startswith(f"{family.classifier}.")}
     if lost:

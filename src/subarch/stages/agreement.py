@@ -169,7 +169,8 @@ def _asked(model: ModelFolder, task: Task, examples: Examples, max_length: int) 
 
 
 def _of_classes(teacher: ModelFolder, task: Task, found: Agreement) -> tuple[str, str | None]:
-    told = f"answers {found.score:.0%} of {found.rows} labelled rows as labelled, the commonest answer {found.commonest:.0%}"
+    told = f"answers {found.score:.0%} of {found.rows} labelled rows as labelled"
+    told += f", the commonest answer {found.commonest:.0%}"
     match = teacher.match(task)
     doubtful = match is not None and match.assumed
     if found.another_order_fits and (doubtful or not found.above_commonest):

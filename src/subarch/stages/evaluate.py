@@ -116,9 +116,7 @@ def scores(task: Task, outputs: np.ndarray, examples: Examples, seed: int) -> di
     return score(task, Predictions(outputs=outputs), examples, seed)
 
 
-def _source(
-    given: str | Path, target: Target, config: EvaluateConfig, session: Session
-) -> ModelFolder | Predictions:
+def _source(given: str | Path, target: Target, config: EvaluateConfig, session: Session) -> ModelFolder | Predictions:
     """The predictions of a file, or a model that answers the task: checked before anything is written."""
     if isinstance(given, Path) or Path(given).is_file():
         reader = read_predictions if Path(given).suffix.lower() == ".parquet" else read_submission

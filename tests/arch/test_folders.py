@@ -2,11 +2,13 @@ import json
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
 from subarch.arch.folders import check_folder
-from subarch.arch.pretrained import load_tokenizer
-from subarch.errors import ModelError
+from subarch.arch.pretrained import load_classifier, load_tokenizer
+from subarch.errors import ModelError, UserError
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad")
 
@@ -107,3 +109,25 @@ def test_templates_and_code_do_not_travel_with_a_tokenizer(folder, tmp_path):
     load_tokenizer(folder).save_pretrained(tmp_path / "out")
     saved = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     assert "evil" not in saved and "trust_remote_code" not in saved and "auto_map" not in saved
+
+
+VALUES = st.sampled_from(
+    [None, True, 0, -1, 2, 10**30, 1.5, float("nan"), "", "x", "../x", "\ud800", [], {}, ["a"], {"0": "a"}, [[[]]]]
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(name=st.sampled_from(["config.json", "tokenizer_config.json"]), data=st.data(), value=VALUES)
+def test_any_value_of_any_setting_is_read_or_refused_in_a_line(folder, name, data, value):
+    before = (folder / name).read_text()
+    content = json.loads(before)
+    key = data.draw(st.sampled_from([*content, "quantization_config", "auto_map", "chat_template", "num_labels"]))
+    (folder / name).write_text(json.dumps(content | {key: value}))
+    try:
+        check_folder(folder)
+        load_classifier(folder)
+        load_tokenizer(folder)
+    except UserError as error:
+        assert "\n" not in error.message
+    finally:
+        (folder / name).write_text(before)

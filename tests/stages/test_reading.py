@@ -2,6 +2,9 @@ import json
 
 import pytest
 
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
 from stages import tiny
 from subarch.api import run_stage
 from subarch.arch.folders import resolve
@@ -84,3 +87,17 @@ def test_a_model_without_token_types_asks_for_none(tmp_path):
     with_types(tmp_path)
     found = ModelFolder(tmp_path).encode(Examples(["a film"], ["a plot"]), 24)
     assert found.encoded.token_type_ids is None
+
+
+def test_a_unigram_tokenizer_is_refused_before_anything_is_trained(tmp_path):
+    folder = tiny.teacher(tmp_path / "model", max_position_embeddings=160)
+    pieces = [("<unk>", 0.0), ("<pad>", 0.0), *((letter, -2.0) for letter in "abcdefghijklmnopqrstuvwxyz0123456789▁")]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<pad>").save_pretrained(folder)
+    settings = {"teacher": str(folder), "train": tiny.classes(tmp_path / "rows.csv"), "out": tmp_path / "out"}
+    space = {"min_encoder": 0.01, "max_encoder": 0.9, "max_total": 1.0}
+    with pytest.raises(ModelError, match="cannot cut the vocabulary of a Unigram tokenizer") as caught:
+        run_stage("compress", {**settings, "extract": {"space": space}})
+    assert "--set extract.space.vocabulary=1" in caught.value.hint and not (tmp_path / "out").exists()
+    assert check_reading(ModelFolder(folder), TEXTS, 24, Session()) is None

@@ -279,5 +279,6 @@ def aligned(data: TaskData, model: ModelFolder) -> TaskData:
     match = model.match(data.task) if data.task.kind == "classification" and model.answers(data.task) else None
     if match is None:
         return data
-    notes = data.notes if match.note is None or match.note in data.notes else (*data.notes, match.note)
-    return replace(renumbered(data, match), notes=notes)
+    turned = renumbered(data, match)
+    known = match.note is None or match.note in data.notes
+    return turned if known else replace(turned, notes=(*data.notes, str(match.note)))

@@ -25,7 +25,8 @@ import torch
 from accelerate.state import AcceleratorState
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-from subarch.arch.pretrained import load_masked_lm, load_tokenizer, resolve
+from subarch.arch.folders import resolve
+from subarch.arch.pretrained import load_masked_lm, load_tokenizer
 from subarch.running.machine import describe_machine
 from subarch.tasks.corpus.shards import Shards
 from subarch.training.loop import LoopContext, train

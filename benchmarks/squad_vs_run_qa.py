@@ -32,7 +32,8 @@ import numpy as np
 import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, default_data_collator
 
-from subarch.arch.pretrained import PACKAGED, load_span_model, load_tokenizer, resolve
+from subarch.arch.folders import PACKAGED, resolve
+from subarch.arch.pretrained import load_span_model, load_tokenizer
 from subarch.running.machine import describe_machine
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.answers import exact_and_f1

@@ -11,10 +11,23 @@ from subarch import cli, storage
 from subarch.api import CONFIGS
 from subarch.tracking.record import NullRecord, Record
 
-DATA = {"task", "train", "valid", "test", "text", "text-pair", "label", "kind", "data-dir", "casting"}
+DATA = {
+    "task",
+    "train",
+    "valid",
+    "test",
+    "text",
+    "text-pair",
+    "label",
+    "kind",
+    "data-dir",
+    "casting",
+    "labels",
+    "force",
+}
 RUN = {"out", "recipe", "set", "json"}
 READING = {"documents", "min-words", "deduplicate", "strip-markup", "processes"}
-AGORA = {"agora", "sets", "masked-lm", "unlabelled", "expansion-set", "force"}
+AGORA = {"agora", "sets", "masked-lm", "unlabelled", "expansion-set"}
 FLAGS = {
     "compress": {"teacher", "budget", "seed"} | AGORA | DATA | RUN,
     "finetune": {"model", "teacher", "budget", "seed"} | AGORA | DATA | RUN,

@@ -34,6 +34,10 @@ class DataFlags:
     "Folder of official files; SUBARCH_DATA by default, else the Hub."
     casting: Literal["standard", "paper"] | None = None
     "How a built-in task is put to the model; paper: as Bort's did, where that differs."
+    labels: str | None = None
+    "The classes in the order of a teacher's outputs, with commas, where their names do not tell."
+    force: Annotated[bool | None, Parameter(negative=())] = None
+    "Go on although the teacher is no better than the commonest answer; with --agora, than two in three."
 
 
 @Parameter(name="*")
@@ -137,12 +141,10 @@ class AgoraFlags:
     "File with the task's text columns, in which texts like the mistakes are sought."
     expansion_set: Literal["validation", "dev"] | None = None
     "Whose mistakes count; dev is the paper's way, and then its score is no longer that of unseen data."
-    force: Annotated[bool | None, Parameter(negative=())] = None
-    "Go on although the teacher is right less than two times in three."
 
     def settings(self) -> dict[str, Any]:
         """As in a recipe."""
-        names = ("sets", "masked_lm", "unlabelled", "expansion_set", "force")
+        names = ("sets", "masked_lm", "unlabelled", "expansion_set")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         preset = "agora-published" if self.agora == "published" else "agora" if self.agora else None
         return {"preset": preset, "agora": given or None}

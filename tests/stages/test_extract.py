@@ -466,6 +466,7 @@ def test_random_candidates_on_a_task(tmp_path, rows):
     teacher = tiny.teacher(tmp_path / "teacher", labels=("good", "bad"))
     space = {"sizes": "num_hidden_layers=1,4 num_attention_heads=2 hidden_size=48", "vocabulary": 1.0}
     settings = {**tiny.FAST["extract"], "space": space, "start": "random", "max_length": 24, "train": rows}
+    settings["force"] = True  # its teacher is noise
     result = run_stage("extract", {**settings, "teacher": str(teacher), "out": tmp_path / "out"})
     assert [row["architecture"]["num_hidden_layers"] for row in result.metrics["candidates"]] == [1, 4]
     assert DataConfig(train=rows).train == rows

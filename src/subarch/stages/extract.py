@@ -17,13 +17,15 @@ from subarch.errors import ConfigError
 from subarch.optimize import fptas
 from subarch.optimize.halving import Rung, halve, rung_steps
 from subarch.running.budget import Deadline
+from subarch.stages.agreement import check_teacher
 from subarch.stages.extraction.candidates import open_workshop
 from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
 from subarch.stages.extraction.runs import CandidateRuns
 from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.output import Result, claim
+from subarch.stages.output import Result, claim, is_finished
+from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
 from subarch.storage import write_json
 from subarch.tasks.base import Task, TaskData
@@ -52,7 +54,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     require_one_process("extract")
     session = session or Session()
     teacher = ModelFolder.of(config.teacher)
-    source = open_source(config, teacher)
+    source = open_source(config, teacher, session)
     candidate_space(config, teacher.architecture, source.least_vocabulary)
     with claim(config.out, "extract", config, source.fingerprint) as folder:
         if folder.result is not None:
@@ -99,7 +101,7 @@ class TaskSource:
         return workshop, workshop.vocab_size
 
 
-def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
+def open_source(config: ExtractConfig, teacher: ModelFolder, session: Session) -> Source:
     """What the configuration judges candidates on.
 
     Raises:
@@ -112,7 +114,15 @@ def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
     data = load_data(config.data)
     require_searchable(data.task)
     teacher.require_answers(data.task)
-    return TaskSource(config, aligned(data, teacher), teacher)
+    loaded, data = data, aligned(data, teacher)
+    for note in data.notes[len(loaded.notes) :]:
+        session.tell("phase", name="note", detail=note)
+    if not is_finished(config.out):
+        if config.space.vocabulary < 1:
+            teacher.require_cuttable()
+        check_reading(teacher, data.train, config.max_length, session)
+        check_teacher(teacher, data, config.max_length, session, force=config.data.force)
+    return TaskSource(config, data, teacher)
 
 
 def require_searchable(task: Task) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from subarch.arch.build import head_layers
-from subarch.arch.pretrained import weight_names
+from subarch.arch.weights import weight_names
 from subarch.errors import ConfigError, DataError
 from subarch.running.budget import Deadline, parse_duration
+from subarch.stages.agreement import check_teacher
 from subarch.stages.classify import train_classifier
 from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, DistillationConfig, FinetuneConfig
 from subarch.stages.growth.academy import clear
@@ -23,6 +24,7 @@ from subarch.stages.growth.agora import finetune_agora
 from subarch.stages.growth.settings import PRESETS, AgoraConfig
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.output import OutputFolder, Result, claim, is_finished
+from subarch.stages.reading import check_reading
 from subarch.stages.saving import save_model
 from subarch.stages.session import Session
 from subarch.stages.span import train_span
@@ -66,7 +68,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
     session = _timed(session or Session(), config)
     if config.data.task is not None and config.data.task.lower() in SUITES:
         return finetune_suite(config, session, finetune)
-    data = load_data(config.data)
+    data = loaded = load_data(config.data)
     _require_labels(data)
     model = ModelFolder.of(config.model)
     teacher = ModelFolder.of(config.teacher) if config.teacher else None
@@ -75,6 +77,8 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         config.distillation.require_depth(teacher.architecture.num_hidden_layers)
     data = aligned(data, teacher or model)
     _check_head(config, model, data.task)
+    if not is_finished(config.out):
+        _look(config, session, (data, model, teacher), data.notes[len(loaded.notes) :])
     work: _Work = _train
     if config.agora is not None:
         data = prepared(config, data)
@@ -88,6 +92,19 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
             metrics = work(config, session, (data, model, teacher), (folder, run))
             run.log({"validation_score": metrics["score"]}, step=metrics["steps"])
         return _finish(folder, metrics, run.run_id, time.monotonic() - started)
+
+
+def _look(config: FinetuneConfig, session: Session, inputs: Inputs, notes: tuple[str, ...]) -> None:
+    """Compare data, tokenizers, tables and teacher before anything is trained."""
+    data, model, teacher = inputs
+    length = config.length_for(data.task)
+    for folder in (model, *(() if teacher is None else (teacher,))):
+        check_reading(folder, data.train, length, session)
+    unused = model.unused_head(data.task)
+    for note in (*notes, *(() if unused is None else (unused,))):
+        session.tell("phase", name="note", detail=note)
+    if teacher is not None and config.agora is None:  # Agora examines it by its own rule
+        check_teacher(teacher, data, length, session, force=config.data.force)
 
 
 def _train(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
+from pydantic import BeforeValidator
 from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
+from subarch.arch.configuration import labels_of
 from subarch.arch.families import family_of
+from subarch.arch.folders import read_config, resolve
 from subarch.arch.pooling import pools_by_mean, put_mean_first
 from subarch.arch.pretrained import (
     has_head,
@@ -20,15 +23,17 @@ from subarch.arch.pretrained import (
     load_classifier,
     load_span_model,
     load_tokenizer,
-    read_config,
-    resolve,
+    output_activation,
 )
+from subarch.arch.vocabulary import require_cuttable
+from subarch.arch.weights import weight_names
 from subarch.deploy.runtime import ONNX_FILE
 from subarch.errors import ConfigError, ModelError
+from subarch.stages.matching import Match, in_order, match_classes, renumbered, split_names
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.custom import load_files
 from subarch.tasks.cuts import Cut, measure_cut
-from subarch.tasks.encode import encode
+from subarch.tasks.encode import Encoded, encode
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
 
@@ -70,6 +75,10 @@ class DataConfig:
     """Folder of official files; SUBARCH_DATA by default, else the Hub."""
     casting: Literal["standard", "paper"] = "standard"
     """How a built-in task is put to the model, where Bort's paper did it in another way."""
+    labels: Annotated[tuple[str, ...] | None, BeforeValidator(split_names)] = None
+    """The classes in the order of a teacher's outputs, where its names do not tell; a list or a text with commas."""
+    force: bool = False
+    """Go on although a teacher is no better than the commonest answer, or, with Agora, than two in three."""
 
     def __post_init__(self) -> None:
         if (self.task is None) == (self.train is None):
@@ -97,6 +106,10 @@ def load_data(config: DataConfig, keep: tuple[str, ...] = ()) -> TaskData:
 @lru_cache(maxsize=2)
 def _load(config: DataConfig, keep: tuple[str, ...], stamps: tuple[tuple[int, int], ...]) -> TaskData:
     """The stages of one command read the same data: once, unless a file changed in between."""
+    return in_order(_read(config, keep), config.labels)
+
+
+def _read(config: DataConfig, keep: tuple[str, ...]) -> TaskData:
     if config.task is not None:
         return load_task(config.task, data_dir=config.data_dir, seed=DATA_SEED, casting=config.casting)
     assert config.train is not None
@@ -157,7 +170,15 @@ class ModelFolder:
     @cached_property
     def tokenizer(self) -> Any:
         """Its fast tokenizer, which neither pads nor truncates by itself."""
-        return load_tokenizer(self.path)
+        tokenizer = load_tokenizer(self.path)
+        if not self.architecture.type_vocab_size:
+            # Tokenizers of BERT stand beside DistilBERT too, which has no token types.
+            tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        return tokenizer
+
+    def require_cuttable(self) -> None:
+        """Raise ModelError unless the vocabulary of its tokenizer can be cut."""
+        require_cuttable(json.loads(self.tokenizer.backend_tokenizer.to_str()))
 
     @property
     def pad_token_id(self) -> int:
@@ -167,7 +188,26 @@ class ModelFolder:
     def encode(self, examples: Examples, max_length: int) -> EncodedData:
         """Examples as this model's tokenizer sees them."""
         limit = min(max_length, self.architecture.max_length)
-        return EncodedData(encoded=encode(self.tokenizer, examples, limit), pad_token_id=self.pad_token_id)
+        encoded = encode(self.tokenizer, examples, limit)
+        self._require_rows(encoded)
+        return EncodedData(encoded=encoded, pad_token_id=self.pad_token_id)
+
+    def _require_rows(self, encoded: Encoded) -> None:
+        """Raise ModelError where the tokenizer gives ids that the model's tables have no rows for."""
+        types = encoded.token_type_ids
+        for what, ids, rows in (
+            ("token", encoded.input_ids, self.architecture.vocab_size),
+            ("token type", types, self.architecture.type_vocab_size),
+        ):
+            highest = -1 if ids is None else int(ids.max(initial=self.pad_token_id if what == "token" else -1))
+            if highest >= rows:
+                name = f" ({self.tokenizer.convert_ids_to_tokens(highest)!r})" if what == "token" else ""
+                raise ModelError(
+                    f"the tokenizer in {self.path} gives the {what} {highest}{name}, the model has {rows} {what}s",
+                    "the tokenizer is another model's"
+                    if what == "token type"
+                    else "resize the model (resize_token_embeddings(len(tokenizer))), train it, and save both again",
+                )
 
     def cut(self, task: Task, examples: Examples, max_length: int | None = None) -> Cut | None:
         """What of the examples it would not read at this length, or at the task's; None of spans, cut into windows."""
@@ -181,24 +221,31 @@ class ModelFolder:
             return self._has_span_head
         if not self._has_head or len(self.labels) != task.num_outputs:
             return False
-        if task.kind == "classification":
-            return self._generic or set(self.labels) == set(task.labels)
+        if task.kind == "classification" and self.match(task) is None:
+            return False
         return self.config.get("problem_type") in (None, _PROBLEM_TYPES[task.kind])
 
-    def classifier(self, task: Task) -> PreTrainedModel:
+    def match(self, task: Task) -> Match | None:
+        """Which of its outputs stand for the classes of `task`; None where they do not fit."""
+        return match_classes(task, self.labels)
+
+    def classifier(self, task: Task, *, activated: bool = True) -> PreTrainedModel:
         """The model with a head for `task`: its own, or a fresh one drawn from torch's generator.
 
         A head for other labels is no head for this task, even where their number is the same. Of spans it is a
-        question-answering model.
+        question-answering model. A cross-encoder is not `activated` where it is trained: its bare output then is.
         """
         if task.kind == "span":
             return load_span_model(self.path)
         names = dict(enumerate(task.labels)) if task.labels else {0: task.label}
-        model = load_classifier(self.path, id2label=names, problem_type=_PROBLEM_TYPES[task.kind])
+        problem = _PROBLEM_TYPES[task.kind]
+        model = load_classifier(self.path, id2label=names, problem_type=problem, activated=activated)
         if self.pooled:
             put_mean_first(model)
-        if self._has_head and not self.answers(task):
-            head = model.get_submodule(family_of(self.architecture.family).classifier)
+        classifier = family_of(self.architecture.family).classifier
+        # That of a tagger has the same name.
+        if not self.answers(task) and f"{classifier}.weight" in weight_names(self.path):
+            head = model.get_submodule(classifier)
             with torch.no_grad():
                 head.weight.normal_(0.0, model.config.initializer_range)
                 head.bias.zero_()
@@ -207,8 +254,12 @@ class ModelFolder:
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of its outputs, in their order."""
-        names = self.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        return tuple(str(names[key]) for key in sorted(names, key=int))
+        return labels_of(self.config)
+
+    @property
+    def activation(self) -> str | None:
+        """What its config.json makes of its output: "sigmoid", or None."""
+        return output_activation(self.path)
 
     @property
     def _has_head(self) -> bool:
@@ -218,15 +269,23 @@ class ModelFolder:
     def _has_span_head(self) -> bool:
         return not (self.path / ONNX_FILE).exists() and has_span_head(self.path)
 
-    @property
-    def _generic(self) -> bool:
-        return all(label == f"LABEL_{index}" for index, label in enumerate(self.labels))
-
     def require_answers(self, task: Task) -> None:
         """Raise ModelError unless `answers`."""
         if not self.answers(task):
             expected = _ANSWERS.get(task.kind) or ", ".join(task.labels)
-            raise ModelError(f"{self.path} has {self._found}, expected a model for {expected}", _HINT)
+            hint = _HINT
+            if self._has_head and task.kind == "classification" and len(self.labels) == len(task.labels):
+                hint = f"{_HINT}, or name the classes in the order of its outputs with --labels"
+                if self.config.get("problem_type") not in (None, _PROBLEM_TYPES[task.kind]):
+                    hint = f"{_HINT}, or take problem_type out of its config.json if exactly one class is right"
+            raise ModelError(f"{self.path} has {self._found}, expected a model for {expected}", hint)
+
+    def unused_head(self, task: Task) -> str | None:
+        """That it has a trained head which does not answer `task`, in words; None where it has none, or it does."""
+        if not self._has_head or self.answers(task):
+            return None
+        expected = _ANSWERS.get(task.kind) or ", ".join(task.labels)
+        return f"the trained head of {self.path} ({self._found}) is not for {expected}: a new one is drawn"
 
     @property
     def _found(self) -> str:
@@ -234,24 +293,17 @@ class ModelFolder:
             return "a head for spans"
         if not self._has_head:
             return "no trained head"
-        kind = f" ({self.config['problem_type']})" if len(self.labels) == 1 and self.config.get("problem_type") else ""
+        problem = self.config.get("problem_type")
+        usual = problem is None or (len(self.labels) > 1 and problem == _PROBLEM_TYPES["classification"])
+        kind = "" if usual else f" ({problem})"
         return ", ".join(self.labels) + kind
 
 
 def aligned(data: TaskData, model: ModelFolder) -> TaskData:
-    """The data with its classes numbered as the model numbers them, where the model knows their names."""
-    task = data.task
-    if task.kind != "classification" or set(model.labels) != set(task.labels) or model.labels == task.labels:
+    """The data with its classes numbered and named as the model's are, where they match; what was assumed is noted."""
+    match = model.match(data.task) if data.task.kind == "classification" and model.answers(data.task) else None
+    if match is None:
         return data
-    new_index = np.asarray([model.labels.index(label) for label in task.labels], dtype=np.int64)
-
-    def renumbered(examples: Examples) -> Examples:
-        return replace(examples, labels=None if examples.labels is None else new_index[examples.labels])
-
-    return replace(
-        data,
-        task=replace(task, labels=model.labels),
-        train=renumbered(data.train),
-        validation=renumbered(data.validation),
-        test=renumbered(data.test),
-    )
+    turned = renumbered(data, match)
+    known = match.note is None or match.note in data.notes
+    return turned if known else replace(turned, notes=(*data.notes, str(match.note)))

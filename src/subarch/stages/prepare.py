@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from subarch.arch.pretrained import load_tokenizer, resolve
+from subarch.arch.folders import resolve
+from subarch.arch.pretrained import load_tokenizer
 from subarch.errors import ModelError, UserError
 from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim
 from subarch.stages.preparation import DUPLICATES, SPECIAL, UNITS, Preparation, PrepareConfig

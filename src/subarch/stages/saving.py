@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Collection, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +97,14 @@ def _unpack(path: Path) -> None:
 
 
 def _card(name: str, task: Task, notes: Sequence[str] = ()) -> str:
-    labels = f"Labels: {', '.join(task.labels)}." if task.labels else _OUTPUTS[task.kind]
+    labels = f"Labels: {', '.join(map(_plain, task.labels))}." if task.labels else _OUTPUTS[task.kind]
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {TAGS[task.kind]}\n---\n\n# {name}\n\n"
         f"A model for the task {task.name}, trained by subarch. {labels}\n\n"
         f"```python\n{_USES[task.kind]}```\n" + "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in notes)
     )
+
+
+def _plain(label: str) -> str:
+    """A label as Markdown shows it: on one line, and nothing in it is markup."""
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", escape(" ".join(label.split()), quote=False))

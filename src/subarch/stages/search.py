@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from subarch.running.executor import Executor
 from subarch.running.process_executor import ProcessExecutor
 from subarch.running.processes import available_processes
 from subarch.stages.inputs import ModelFolder, aligned, load_data
+from subarch.stages.looking import look
 from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim, is_finished, plain
 from subarch.stages.session import Session
 from subarch.stages.trials.attempts import Trying
@@ -31,6 +32,7 @@ from subarch.stages.trials.confirming import Confirmation
 from subarch.stages.trials.costs import known_metrics, metrics_of
 from subarch.stages.trials.driver import Driver, Plan
 from subarch.stages.trials.ledger import Entry, Ledger, read_thresholds, write_thresholds
+from subarch.stages.trials.params import possible_values
 from subarch.stages.trials.reporting import Reporter
 from subarch.stages.trials.settings import PASSING, SearchConfig
 from subarch.stages.trials.shared import from_anywhere, prepare_shared, require_usable
@@ -73,9 +75,15 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
     if config.set_threshold and is_busy(config.out):
         return _note(config)
     teacher = ModelFolder.of(config.teacher)
-    data = aligned(load_data(config.data), teacher)
+    loaded = load_data(config.data)
+    data = aligned(loaded, teacher)
     _require_metrics(config, data.task)
     require_usable(config, teacher, data)
+    if not is_finished(config.out):
+        shares = possible_values(config, "student.vocabulary")
+        cuts = shares is None or any(share < 1 for share in shares)
+        look(teacher, loaded, config.max_length or data.task.max_length, session, config.data, cuts=cuts)
+    session = replace(session, teacher_known=True)
     sampler = make_sampler(config.sampler, config.seed)
     settings = plain(config)
     identity = {name: value for name, value in settings.items() if name not in PASSING}

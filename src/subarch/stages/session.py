@@ -25,6 +25,8 @@ class Session:
     deadline: Deadline = field(default_factory=lambda: Deadline.after(None))
     parent: str | None = None
     """Run id of the run that this stage belongs to."""
+    teacher_known: bool = False
+    """Whether whoever runs this stage has compared the teacher with the labels already, or trained it."""
 
     def inside(self, parent: str | None, deadline: Deadline) -> Session:
         """The surroundings of a stage of this one, with its share of the time."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from subarch.errors import ConfigError, DataError, did_you_mean
 from subarch.stages.inputs import DataConfig, load_data
+from subarch.stages.matching import in_order
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.custom import load_split
 from subarch.tasks.registry import find_task, load_test
@@ -65,18 +66,19 @@ def read_target(config: DataConfig, split: str, keep: Sequence[str] = ()) -> Tar
     path = Path(split)
     if path.suffix.lower() in (*READERS, ".json") or path.is_file():
         task = load_data(config).task if own else find_task(str(config.task), config.casting)
-        return _target(task, _of_file(path, task, tuple(keep)))
+        return _target(task, _of_file(path, task, tuple(keep)), config.labels)
     if own or split == "validation":
         data = load_data(config, kept)
         examples = {"dev": data.test, "test": data.test, "validation": data.validation}.get(split)
         if examples is None:
             raise ConfigError(f"no split {split!r}", did_you_mean(split, SPLITS))
-        return _target(data.task, examples)
+        return _target(data.task, examples, config.labels)
     name = str(config.task)
     if split.endswith("_mismatched"):
         name, split = f"{name}_mismatched", split.removesuffix("_mismatched")
     task = find_task(name, config.casting)
-    return _target(task, load_test(task.name, data_dir=config.data_dir, split=split, casting=config.casting))
+    examples = load_test(task.name, data_dir=config.data_dir, split=split, casting=config.casting)
+    return _target(task, examples, config.labels)
 
 
 def _of_file(path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
@@ -85,8 +87,9 @@ def _of_file(path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
     return load_squad_file(path)[0] if task.kind == "span" else load_split(path, task, keep)
 
 
-def _target(task: Task, examples: Examples) -> Target:
+def _target(task: Task, examples: Examples, labels: tuple[str, ...] | None) -> Target:
     nothing = examples.take(np.empty(0, dtype=np.int64))
-    examples = with_ids(examples)
-    fingerprint = TaskData(task, nothing, nothing, examples).fingerprint
-    return Target(task=task, examples=examples, fingerprint=fingerprint)
+    data = TaskData(task, nothing, nothing, with_ids(examples))
+    if not task.ordered:
+        data = in_order(data, labels)
+    return Target(task=data.task, examples=data.test, fingerprint=data.fingerprint)

@@ -56,6 +56,8 @@ class Task:
     kind: Kind
     labels: tuple[str, ...] = ()
     """Class names in the order of their indices; empty for a regression."""
+    ordered: bool = False
+    """Whether the user said that a model's outputs stand for `labels` in this order, whatever their names."""
     text: str
     text_pair: str | None = None
     label: str

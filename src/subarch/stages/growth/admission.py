@@ -125,7 +125,7 @@ def admit(
     if accuracy < LEAST_ACCURACY:
         measured = "a correlation" if data.task.kind == "regression" else "an accuracy"
         what = f"the teacher {socrates.path} has {measured} of {accuracy:.3f} on the expansion set"
-        if not settings.force:
+        if not (settings.force or config.data.force):
             raise ModelError(f"{what}, expected at least 2/3", "give a better teacher, or --force")
         session.tell("phase", name="warning", detail=f"{what}, below 2/3: its labels may do harm")
     return Admission(accuracy=accuracy, maker=maker)

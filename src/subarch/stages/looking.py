@@ -1,0 +1,42 @@
+"""What a command looks at before it trains anything: teacher, tokenizer and texts, and how the classes were matched."""
+
+from __future__ import annotations
+
+from subarch.stages.agreement import check_teacher
+from subarch.stages.inputs import DataConfig, ModelFolder, aligned
+from subarch.stages.reading import check_reading
+from subarch.stages.session import Session
+from subarch.tasks.base import TaskData
+
+
+def look(
+    teacher: ModelFolder, data: TaskData, max_length: int, session: Session, config: DataConfig, *, cuts: bool
+) -> tuple[str, ...]:
+    """Compare a teacher with the data, and tell what was found.
+
+    Args:
+        teacher: Fine-tuned on the task or not.
+        data: As they were read, their classes in the order of the file.
+        max_length: Tokens.
+        session: To which it is told.
+        config: Of the data: whether their classes were put in order, and whether to go on in any case.
+        cuts: Whether the vocabulary of students will be cut.
+
+    Returns:
+        The lines that were told, for the report.
+
+    Raises:
+        UserError: A tokenizer, a teacher or labels that do not fit together.
+    """
+    if config.labels is not None:
+        teacher.require_answers(data.task)
+    if cuts:
+        teacher.require_cuttable()
+    told = [check_reading(teacher, data.train, max_length, session)]
+    for note in (*aligned(data, teacher).notes[len(data.notes) :], teacher.unused_head(data.task)):
+        if note is not None:
+            session.tell("phase", name="note", detail=note)
+            told.append(note)
+    if teacher.answers(data.task):
+        told.append(check_teacher(teacher, data, max_length, session, force=config.force))
+    return tuple(line for line in told if line is not None)

@@ -36,6 +36,8 @@ class DataFlags:
     "How a built-in task is put to the model; paper: as Bort's did, where that differs."
     labels: str | None = None
     "The classes in the order of a teacher's outputs, with commas, where their names do not tell."
+    drop_overlap: Annotated[bool | None, Parameter(negative=())] = None
+    "Leave out the rows of train that stand in validation or test too."
     force: Annotated[bool | None, Parameter(negative=())] = None
     "Go on although the teacher is no better than the commonest answer; with --agora, than two in three."
 

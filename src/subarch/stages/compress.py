@@ -23,7 +23,7 @@ from subarch.stages.growth.settings import COMPRESS_PRESETS as PRESETS
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import ModelFolder, load_data
-from subarch.stages.looking import look
+from subarch.stages.looking import describe, look
 from subarch.stages.output import OutputFolder, Result, claim, is_finished
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import TaskData
@@ -59,10 +59,12 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
     data = load_data(config.data)
     teacher = ModelFolder.of(config.teacher)
     space = _check(config, teacher, data)
+    described: dict[str, Any] = {}
     if not is_finished(config.out):
         cuts = config.extract.space.vocabulary < 1
+        described = describe(data, session)
         found = look(teacher, data, config.max_length, session, config.data, cuts=cuts)
-        data = replace(data, notes=(*data.notes, *found))
+        data = replace(data, notes=(*described["lines"], *found))
     session = replace(session, teacher_known=True)
     with claim(config.out, "compress", config, data.fingerprint) as folder:
         if folder.result is not None:
@@ -84,7 +86,7 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
             run.log(outcome.flat, step=0)
             for name in ("report.html", "report.md"):
                 run.artifact(folder.path / name)
-        return _finish(folder, outcome.metrics, run.run_id, time.monotonic() - begun)
+        return _finish(folder, {**outcome.metrics, "data": described}, run.run_id, time.monotonic() - begun)
 
 
 def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> list[Architecture]:

@@ -16,11 +16,12 @@ from subarch.stages.agreement import check_order
 from subarch.stages.evaluate_suite import evaluate_suite
 from subarch.stages.evaluation import EvaluateConfig
 from subarch.stages.inputs import ModelFolder, load_data
-from subarch.stages.output import Result, claim
+from subarch.stages.looking import describe
+from subarch.stages.output import Result, claim, is_finished
 from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
 from subarch.stages.span import predict_span_task
-from subarch.stages.target import Target, read_target
+from subarch.stages.target import Target, own_data, read_target
 from subarch.tasks.base import Array, Examples, Task
 from subarch.tasks.scoring.classes import class_scores
 from subarch.tasks.scoring.prediction_files import read_predictions, save_predictions
@@ -57,6 +58,10 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
     target = read_target(config.data, config.split, config.slice).sample(config.examples, config.seed)
     _check(config, target)
     slices = slice_columns(target.task, target.examples, config.slice)
+    # Official tasks are known; of own data it is told where the rows that are scored come from.
+    described = (
+        {} if config.data.task or is_finished(config.out) else {"data": describe(own_data(config.data), session)}
+    )
     source = _source(config.predictions or str(config.model), target, config, session)
     other = None if config.against is None else _source(config.against, target, config, session)
     with claim(config.out, "evaluate", config, target.fingerprint) as folder:
@@ -65,7 +70,7 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
         with session.recorded(folder, f"evaluate {target.task.name}") as run:
             started = time.monotonic()
             predictions = _predicted(source, target, config)
-            metrics: dict[str, Any] = target.counts
+            metrics: dict[str, Any] = target.counts | described
             metrics |= _not_read(source, target, config)
             if target.labelled:
                 metrics |= score(target.task, predictions, target.examples, config.seed)
@@ -133,7 +138,7 @@ def _source(given: str | Path, target: Target, config: EvaluateConfig, session: 
     length = config.max_length or target.task.max_length
     check_reading(model, target.examples, length, session)
     # Of own data a tenth is scored, too few to tell one order of the classes from another.
-    labelled = target.examples if config.data.task else load_data(config.data).train
+    labelled = target.examples if config.data.train is None else load_data(config.data).train
     check_order(model, target.task, labelled, length, session, force=config.data.force)
     return model
 

@@ -23,6 +23,7 @@ from subarch.stages.growth.admission import admit, prepared
 from subarch.stages.growth.agora import finetune_agora
 from subarch.stages.growth.settings import PRESETS, AgoraConfig
 from subarch.stages.inputs import ModelFolder, aligned, load_data
+from subarch.stages.looking import describe
 from subarch.stages.output import OutputFolder, Result, claim, is_finished
 from subarch.stages.reading import check_reading
 from subarch.stages.saving import save_model
@@ -77,7 +78,9 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         config.distillation.require_depth(teacher.architecture.num_hidden_layers)
     data = aligned(data, teacher or model)
     _check_head(config, model, data.task)
+    described: dict[str, Any] = {}
     if not is_finished(config.out):
+        described = describe(loaded, session)
         _look(config, session, (data, model, teacher), data.notes[len(loaded.notes) :])
     work: _Work = _train
     if config.agora is not None:
@@ -89,7 +92,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
             return folder.result
         name = f"{'agora' if config.agora else 'distil' if teacher else 'finetune'} {data.task.name}"
         with session.recorded(folder, name) as run:
-            metrics = work(config, session, (data, model, teacher), (folder, run))
+            metrics = work(config, session, (data, model, teacher), (folder, run)) | {"data": described}
             run.log({"validation_score": metrics["score"]}, step=metrics["steps"])
         return _finish(folder, metrics, run.run_id, time.monotonic() - started)
 

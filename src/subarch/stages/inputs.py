@@ -34,6 +34,7 @@ from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.custom import load_files
 from subarch.tasks.cuts import Cut, measure_cut
 from subarch.tasks.encode import Encoded, encode
+from subarch.tasks.overlap import drop_overlap
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
 
@@ -77,13 +78,16 @@ class DataConfig:
     """How a built-in task is put to the model, where Bort's paper did it in another way."""
     labels: Annotated[tuple[str, ...] | None, BeforeValidator(split_names)] = None
     """The classes in the order of a teacher's outputs, where its names do not tell; a list or a text with commas."""
+    drop_overlap: bool = False
+    """Leave out the rows of train that stand in validation or test too."""
     force: bool = False
     """Go on although a teacher is no better than the commonest answer, or, with Agora, than two in three."""
 
     def __post_init__(self) -> None:
-        if (self.task is None) == (self.train is None):
-            given = "both" if self.task else "neither"
-            raise ConfigError(f"got {given} of --task and --train, expected one of them", "see subarch --help")
+        if self.task is not None and self.train is not None:
+            raise ConfigError("got both of --task and --train, expected one of them", "see subarch --help")
+        if self.task is None and self.train is None and self.test is None:
+            raise ConfigError("got neither of --task and --train, expected one of them", "see subarch --help")
         if self.task is None and self.casting != "standard":
             raise ConfigError(f"--casting is {self.casting}, but only a built-in task has one", "leave it out")
 
@@ -106,13 +110,15 @@ def load_data(config: DataConfig, keep: tuple[str, ...] = ()) -> TaskData:
 @lru_cache(maxsize=2)
 def _load(config: DataConfig, keep: tuple[str, ...], stamps: tuple[tuple[int, int], ...]) -> TaskData:
     """The stages of one command read the same data: once, unless a file changed in between."""
-    return in_order(_read(config, keep), config.labels)
+    data = in_order(_read(config, keep), config.labels)
+    return drop_overlap(data) if config.drop_overlap else data
 
 
 def _read(config: DataConfig, keep: tuple[str, ...]) -> TaskData:
     if config.task is not None:
         return load_task(config.task, data_dir=config.data_dir, seed=DATA_SEED, casting=config.casting)
-    assert config.train is not None
+    if config.train is None:
+        raise ConfigError("got --test but no --train, expected rows to train on", "subarch evaluate alone needs none")
     return load_files(
         config.train,
         config.valid,

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from subarch.stages.agreement import check_teacher
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned
 from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
 from subarch.tasks.base import TaskData
+from subarch.tasks.summary import DataSummary
+
+
+def describe(data: TaskData, session: Session) -> dict[str, Any]:
+    """Tell what was understood of the data: columns, kind, classes, rows, and what should make one doubt them.
+
+    Args:
+        data: As they will be used.
+        session: To which it is told, unless it is a stage of another one's, which has told it.
+
+    Returns:
+        For `result.json`: what `DataSummary` counts, and its `lines`.
+    """
+    summary = DataSummary.of(data)
+    lines = [*summary.lines(), *data.notes]
+    if session.parent is None:
+        for line in lines:
+            session.tell("phase", name="data", detail=line)
+    return {**summary.as_json(), "lines": lines}
 
 
 def look(

@@ -24,7 +24,7 @@ from subarch.running.executor import Executor
 from subarch.running.process_executor import ProcessExecutor
 from subarch.running.processes import available_processes
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.looking import look
+from subarch.stages.looking import describe, look
 from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim, is_finished, plain
 from subarch.stages.session import Session
 from subarch.stages.trials.attempts import Trying
@@ -82,6 +82,7 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
     if not is_finished(config.out):
         shares = possible_values(config, "student.vocabulary")
         cuts = shares is None or any(share < 1 for share in shares)
+        describe(loaded, session)
         look(teacher, loaded, config.max_length or data.task.max_length, session, config.data, cuts=cuts)
     session = replace(session, teacher_known=True)
     sampler = make_sampler(config.sampler, config.seed)

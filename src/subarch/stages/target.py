@@ -65,10 +65,10 @@ def read_target(config: DataConfig, split: str, keep: Sequence[str] = ()) -> Tar
     kept = tuple(keep) if config.task is None else ()
     path = Path(split)
     if path.suffix.lower() in (*READERS, ".json") or path.is_file():
-        task = load_data(config).task if own else find_task(str(config.task), config.casting)
+        task = own_data(config).task if own else find_task(str(config.task), config.casting)
         return _target(task, _of_file(path, task, tuple(keep)), config.labels)
     if own or split == "validation":
-        data = load_data(config, kept)
+        data = own_data(config, kept) if own else load_data(config)
         examples = {"dev": data.test, "test": data.test, "validation": data.validation}.get(split)
         if examples is None:
             raise ConfigError(f"no split {split!r}", did_you_mean(split, SPLITS))
@@ -79,6 +79,19 @@ def read_target(config: DataConfig, split: str, keep: Sequence[str] = ()) -> Tar
     task = find_task(name, config.casting)
     examples = load_test(task.name, data_dir=config.data_dir, split=split, casting=config.casting)
     return _target(task, examples, config.labels)
+
+
+def own_data(config: DataConfig, keep: tuple[str, ...] = ()) -> TaskData:
+    """The user's own data; of a test file alone, its rows and the classes that it holds.
+
+    Raises:
+        DataError: As `load_data`.
+    """
+    if config.train is not None or config.test is None:
+        return load_data(config, keep)
+    data = load_data(replace(config, train=config.test, valid=config.test, drop_overlap=False), keep)
+    nothing = data.train.take(np.empty(0, dtype=np.int64))
+    return replace(data, train=nothing, validation=nothing, notes=())
 
 
 def _of_file(path: Path, task: Task, keep: tuple[str, ...]) -> Examples:

@@ -23,6 +23,7 @@ DATA = {
     "data-dir",
     "casting",
     "labels",
+    "drop-overlap",
     "force",
 }
 RUN = {"out", "recipe", "set", "json"}

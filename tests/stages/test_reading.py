@@ -1,7 +1,6 @@
 import json
 
 import pytest
-
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 

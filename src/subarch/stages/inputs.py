@@ -187,7 +187,7 @@ class ModelFolder:
                 name = f" ({self.tokenizer.convert_ids_to_tokens(highest)!r})" if what == "token" else ""
                 raise ModelError(
                     f"the tokenizer in {self.path} gives the {what} {highest}{name}, the model has {rows} {what}s",
-                    "give the model's own tokenizer, or take token_type_ids out of model_input_names in tokenizer_config.json"
+                    "give its own tokenizer, or take token_type_ids from model_input_names (tokenizer_config.json)"
                     if what == "token type"
                     else "resize the model (resize_token_embeddings(len(tokenizer))), train it, and save both again",
                 )

@@ -210,7 +210,7 @@ class ModelFolder:
                 name = f" ({self.tokenizer.convert_ids_to_tokens(highest)!r})" if what == "token" else ""
                 raise ModelError(
                     f"the tokenizer in {self.path} gives the {what} {highest}{name}, the model has {rows} {what}s",
-                    "the tokenizer is another model's"
+                    "give its own tokenizer, or take token_type_ids from model_input_names (tokenizer_config.json)"
                     if what == "token type"
                     else "resize the model (resize_token_embeddings(len(tokenizer))), train it, and save both again",
                 )

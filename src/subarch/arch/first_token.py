@@ -30,7 +30,8 @@ def first_token_alone(model: nn.Module) -> Iterator[None]:
     if not (type(model).__name__.endswith("ForSequenceClassification") and family.reads_first_token):
         yield
         return
-    last = model.get_submodule(family.layer_path(model.config.num_hidden_layers - 1))  # type: ignore[union-attr, operator]
+    count: int = model.config.num_hidden_layers  # type: ignore[union-attr, assignment]
+    last = model.get_submodule(family.layer_path(count - 1))
     if "forward" in vars(last):  # a context around this one
         yield
         return
@@ -61,6 +62,8 @@ def _layer(layer: nn.Module, family: Family, heads: int, state: Tensor, mask: Te
         attn_mask=None if mask is None else mask[:, :, :1],
         dropout_p=_dropout(layer, family) if layer.training else 0.0,
     )
+    assert family.attention_norm is not None
+    assert family.ffn_norm is not None
     attended = context.transpose(1, 2).flatten(2)
     for name in family.after_attention:
         attended = layer.get_submodule(name)(attended)
@@ -68,7 +71,6 @@ def _layer(layer: nn.Module, family: Family, heads: int, state: Tensor, mask: Te
     output = attended
     for name in family.feed_forward:
         output = layer.get_submodule(name)(output)
-    assert family.ffn_norm is not None
     normed: Tensor = layer.get_submodule(family.ffn_norm)(output + attended)
     return normed
 

@@ -34,7 +34,7 @@ def pools_by_mean(path: Path) -> bool:
     """
     if not (path / MODULES).is_file():
         return False
-    modules = _read(path / MODULES, list)
+    modules: list[dict[str, Any]] = _read(path / MODULES, list)
     folders = [str(module.get("path")) for module in modules if str(module.get("type", "")).endswith("Pooling")]
     if len(folders) != 1 or not (path / folders[0] / "config.json").is_file():
         return False
@@ -93,6 +93,7 @@ def _read(path: Path, kind: type) -> Any:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {path}: {error}", "save the model again") from error
-    if not isinstance(value, kind) or (kind is list and not all(isinstance(item, dict) for item in value)):
+    items = value if isinstance(value, list) else []
+    if not isinstance(value, kind) or not all(isinstance(item, dict) for item in items):
         raise ModelError(f"{path} is not what sentence-transformers writes", "save the model again")
     return value

@@ -24,6 +24,7 @@ from subarch.stages.extraction.runs import CandidateRuns
 from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
+from subarch.stages.looking import describe
 from subarch.stages.output import Result, claim, is_finished
 from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
@@ -54,8 +55,10 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     require_one_process("extract")
     session = session or Session()
     teacher = ModelFolder.of(config.teacher)
-    source = open_source(config, teacher, session)
+    source = open_source(config, teacher)
     candidate_space(config, teacher.architecture, source.least_vocabulary)
+    if not is_finished(config.out):
+        source.look(session)
     with claim(config.out, "extract", config, source.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
@@ -82,6 +85,14 @@ class Source(Protocol):
     least_vocabulary: int
     """Fewest tokens that students can have."""
 
+    def look(self, session: Session) -> None:
+        """Compare the teacher with the data before anything is weighed, and tell what was found.
+
+        Raises:
+            UserError: They do not fit together.
+        """
+        ...
+
     def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
         """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""
         ...
@@ -95,13 +106,27 @@ class TaskSource:
         self.name, self.fingerprint = data.task.name, data.fingerprint
         self.least_vocabulary = max(1, round(config.space.vocabulary * teacher.architecture.vocab_size))
 
+    def look(self, session: Session) -> None:
+        """Tell what the data are and how the classes were matched; see that the teacher can read and answer them.
+
+        Raises:
+            UserError: They do not fit together.
+        """
+        config = self.config
+        assert config.data is not None
+        describe(self.data, session)
+        if config.space.vocabulary < 1:
+            self.teacher.require_cuttable()
+        check_reading(self.teacher, self.data.train, config.max_length, session)
+        check_teacher(self.teacher, self.data, config.max_length, session, force=config.data.force)
+
     def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
         """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""
         workshop = open_workshop(self.config, self.data, self.teacher, folder, deadline)
         return workshop, workshop.vocab_size
 
 
-def open_source(config: ExtractConfig, teacher: ModelFolder, session: Session) -> Source:
+def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
     """What the configuration judges candidates on.
 
     Raises:
@@ -114,15 +139,7 @@ def open_source(config: ExtractConfig, teacher: ModelFolder, session: Session) -
     data = load_data(config.data)
     require_searchable(data.task)
     teacher.require_answers(data.task)
-    loaded, data = data, aligned(data, teacher)
-    for note in data.notes[len(loaded.notes) :]:
-        session.tell("phase", name="note", detail=note)
-    if not is_finished(config.out):
-        if config.space.vocabulary < 1:
-            teacher.require_cuttable()
-        check_reading(teacher, data.train, config.max_length, session)
-        check_teacher(teacher, data, config.max_length, session, force=config.data.force)
-    return TaskSource(config, data, teacher)
+    return TaskSource(config, aligned(data, teacher), teacher)
 
 
 def require_searchable(task: Task) -> None:

@@ -30,6 +30,7 @@ from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
+from subarch.stages.session import Session
 from subarch.storage import replacing_folder
 from subarch.tasks.corpus.shards import Blocks, Shards, tokenizer_sha256
 from subarch.training.calibration import Calibration
@@ -257,6 +258,9 @@ class CorpusSource:
                 "prepare shorter blocks, or set timing.sequence_lengths",
             )
         return cls(config, shards, teacher)
+
+    def look(self, session: Session) -> None:
+        """`of` has compared the shards with the teacher; texts are as `prepare` told."""
 
     def open(self, folder: Path, deadline: Deadline) -> tuple[CorpusWorkshop, int]:
         """The workshop, and the vocabulary of its students; its teacher is weighed by a few blocks in any case."""

@@ -73,8 +73,8 @@ def put_mean_first(model: PreTrainedModel) -> None:
         _linear(layer, family.attention_output).weight.copy_(WEIGHT * value.weight.T)
         nn.init.eye_(dense.weight).mul_(SLOPE)
         for norm in (family.attention_norm, family.ffn_norm):
-            nn.init.ones_(layer.get_submodule(norm).weight)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.get_submodule(norm).bias)  # type: ignore[arg-type]
+            nn.init.ones_(layer.get_submodule(norm).weight)
+            nn.init.zeros_(layer.get_submodule(norm).bias)
         for linear in (query, key, value, _linear(layer, family.attention_output), _linear(layer, family.ffn_output)):
             linear.bias.zero_()
         dense.bias.zero_()

@@ -17,15 +17,14 @@ from subarch.errors import ConfigError
 from subarch.optimize import fptas
 from subarch.optimize.halving import Rung, halve, rung_steps
 from subarch.running.budget import Deadline
-from subarch.stages.agreement import check_teacher
 from subarch.stages.extraction.candidates import open_workshop
 from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
 from subarch.stages.extraction.runs import CandidateRuns
 from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
+from subarch.stages.looking import look
 from subarch.stages.output import Result, claim, is_finished
-from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
 from subarch.storage import write_json
 from subarch.tasks.base import Task, TaskData
@@ -52,8 +51,10 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     """
     session = session or Session()
     teacher = ModelFolder.of(config.teacher)
-    source = open_source(config, teacher, session)
+    source = open_source(config, teacher)
     candidate_space(config, teacher.architecture, source.least_vocabulary)
+    if isinstance(source, TaskSource) and not is_finished(config.out):
+        source.look(session)
     with claim(config.out, "extract", config, source.fingerprint) as folder:
         if folder.result is not None:
             return folder.result
@@ -89,9 +90,16 @@ class TaskSource:
     """A task and a teacher that answers it."""
 
     def __init__(self, config: ExtractConfig, data: TaskData, teacher: ModelFolder) -> None:
-        self.config, self.data, self.teacher = config, data, teacher
-        self.name, self.fingerprint = data.task.name, data.fingerprint
+        self.config, self.data, self.teacher = config, aligned(data, teacher), teacher
+        self._loaded = data
+        self.name, self.fingerprint = data.task.name, self.data.fingerprint
         self.least_vocabulary = max(1, round(config.space.vocabulary * teacher.architecture.vocab_size))
+
+    def look(self, session: Session) -> None:
+        """Compare teacher, tokenizer and texts before anything is trained; see `looking.look`."""
+        assert self.config.data is not None
+        cuts = self.config.space.vocabulary < 1
+        look(self.teacher, self._loaded, self.config.max_length, session, self.config.data, cuts=cuts)
 
     def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
         """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""
@@ -99,7 +107,7 @@ class TaskSource:
         return workshop, workshop.vocab_size
 
 
-def open_source(config: ExtractConfig, teacher: ModelFolder, session: Session) -> Source:
+def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
     """What the configuration judges candidates on.
 
     Raises:
@@ -112,14 +120,6 @@ def open_source(config: ExtractConfig, teacher: ModelFolder, session: Session) -
     data = load_data(config.data)
     require_searchable(data.task)
     teacher.require_answers(data.task)
-    loaded, data = data, aligned(data, teacher)
-    for note in data.notes[len(loaded.notes) :]:
-        session.tell("phase", name="note", detail=note)
-    if not is_finished(config.out):
-        if config.space.vocabulary < 1:
-            teacher.require_cuttable()
-        check_reading(teacher, data.train, config.max_length, session)
-        check_teacher(teacher, data, config.max_length, session, force=config.data.force)
     return TaskSource(config, data, teacher)
 
 

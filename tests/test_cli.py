@@ -358,8 +358,8 @@ def test_extract_tells_without_training(folders, tmp_path, run, monkeypatch):
 def test_extract_takes_sizes_and_constraints(folders, tmp_path, run):
     words = ["--teacher", folders / "classifier", "--train", folders / "rows.csv", "--out", tmp_path / "out"]
     words += ["--space", "num_hidden_layers=1,2,3 intermediate_size=32", "--latency-device", "flops", "--epsilon", 1]
-    words += ["--set", "space.vocabulary=1", "--set", "max_length=24", "--set", "steps=1", "--json", "--force"]
-    code, out, err = run("extract", *words, "--max-parameters", "25k")
+    words += ["--set", "space.vocabulary=1", "--set", "max_length=24", "--set", "steps=1", "--json"]
+    code, out, err = run("extract", *words, "--max-parameters", "25k", "--force")  # the teacher is noise
     assert code == 0, err
     metrics = json.loads(out)["metrics"]
     assert [row["architecture"]["num_hidden_layers"] for row in metrics["candidates"]] == [1, 2]
@@ -405,8 +405,8 @@ members = 0
 
 def test_search_takes_a_recipe_and_then_its_folder_alone(folders, tmp_path, run):
     recipe, out = rows_file(tmp_path, "recipe.toml", SEARCH), tmp_path / "out"
-    words = ["--teacher", folders / "classifier", "--train", folders / "rows.csv", "--out", out, "--force"]
-    code, stdout, err = run("search", recipe, *words)
+    words = ["--teacher", folders / "classifier", "--train", folders / "rows.csv", "--out", out]
+    code, stdout, err = run("search", recipe, *words, "--force")  # the teacher is noise
     assert code == 0, err
     assert stdout.splitlines()[-1] == f"report: {out}/report.html" and "2 trials, 0 failed" in stdout
     code, stdout, _ = run("search", "--out", out, "--set-threshold", "num_parameters=5", "--json")

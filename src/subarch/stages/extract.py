@@ -17,16 +17,14 @@ from subarch.errors import ConfigError
 from subarch.optimize import fptas
 from subarch.optimize.halving import Rung, halve, rung_steps
 from subarch.running.budget import Deadline
-from subarch.stages.agreement import check_teacher
 from subarch.stages.extraction.candidates import open_workshop
 from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
 from subarch.stages.extraction.runs import CandidateRuns
 from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.looking import describe
+from subarch.stages.looking import describe, look
 from subarch.stages.output import Result, claim, is_finished
-from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
 from subarch.storage import write_json
 from subarch.tasks.base import Task, TaskData
@@ -102,23 +100,17 @@ class TaskSource:
     """A task and a teacher that answers it."""
 
     def __init__(self, config: ExtractConfig, data: TaskData, teacher: ModelFolder) -> None:
-        self.config, self.data, self.teacher = config, data, teacher
-        self.name, self.fingerprint = data.task.name, data.fingerprint
+        self.config, self.data, self.teacher = config, aligned(data, teacher), teacher
+        self._loaded = data
+        self.name, self.fingerprint = data.task.name, self.data.fingerprint
         self.least_vocabulary = max(1, round(config.space.vocabulary * teacher.architecture.vocab_size))
 
     def look(self, session: Session) -> None:
-        """Tell what the data are and how the classes were matched; see that the teacher can read and answer them.
-
-        Raises:
-            UserError: They do not fit together.
-        """
-        config = self.config
-        assert config.data is not None
-        describe(self.data, session)
-        if config.space.vocabulary < 1:
-            self.teacher.require_cuttable()
-        check_reading(self.teacher, self.data.train, config.max_length, session)
-        check_teacher(self.teacher, self.data, config.max_length, session, force=config.data.force)
+        """Compare teacher, tokenizer and texts before anything is trained; see `looking.look`."""
+        assert self.config.data is not None
+        cuts = self.config.space.vocabulary < 1
+        describe(self._loaded, session)
+        look(self.teacher, self._loaded, self.config.max_length, session, self.config.data, cuts=cuts)
 
     def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
         """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""
@@ -139,7 +131,7 @@ def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
     data = load_data(config.data)
     require_searchable(data.task)
     teacher.require_answers(data.task)
-    return TaskSource(config, aligned(data, teacher), teacher)
+    return TaskSource(config, data, teacher)
 
 
 def require_searchable(task: Task) -> None:

@@ -79,18 +79,15 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
     data = aligned(loaded, teacher)
     _require_metrics(config, data.task)
     require_usable(config, teacher, data)
-    if not is_finished(config.out):
-        shares = possible_values(config, "student.vocabulary")
-        cuts = shares is None or any(share < 1 for share in shares)
-        describe(loaded, session)
-        look(teacher, loaded, config.max_length or data.task.max_length, session, config.data, cuts=cuts)
-    session = replace(session, teacher_known=True)
     sampler = make_sampler(config.sampler, config.seed)
     settings = plain(config)
     identity = {name: value for name, value in settings.items() if name not in PASSING}
     with ExitStack() as opened:
         # Before anything is written, since a cluster that cannot be reached is the user's to mend.
         executor = None if is_finished(config.out) else opened.enter_context(opened_executor(config, session))
+        if not is_finished(config.out):
+            _look(config, session, teacher, loaded)
+        session = replace(session, teacher_known=True)
         folder = opened.enter_context(claim(config.out, "search", identity, data.fingerprint))
         earlier = folder.result
         as_before = earlier is not None and all(earlier.config[name] == settings[name] for name in ASKED)
@@ -109,6 +106,14 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
             seconds = scene.seconds + (0.0 if earlier is None else earlier.seconds)
         folder.config = _repeatable(settings) | {"out": settings["out"], "set_threshold": work.thresholds}
         return folder.finish(metrics, work.artifacts, run.run_id, seconds)
+
+
+def _look(config: SearchConfig, session: Session, teacher: ModelFolder, data: TaskData) -> None:
+    """Compare teacher, tokenizer and texts before anything is trained."""
+    shares = possible_values(config, "student.vocabulary")
+    cuts = shares is None or any(share < 1 for share in shares)
+    describe(data, session)
+    look(teacher, data, config.max_length or data.task.max_length, session, config.data, cuts=cuts)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
     data = load_data(config.data)
     teacher = ModelFolder.of(config.teacher)
     space = _check(config, teacher, data)
-    with claim(config.out, "compress", config, data.fingerprint) as folder:
+    with claim(config.out, "compress", config, data.fingerprint, {"teacher": teacher.path}) as folder:
         if folder.result is not None:
             return folder.result
         total = None if config.budget is None else parse_duration(config.budget) - (time.monotonic() - begun)

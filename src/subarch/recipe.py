@@ -65,8 +65,11 @@ def asked_before(out: Path | None, stage: str) -> dict[str, Any]:
     Returns:
         As a section of a recipe; nothing for any other folder.
     """
-    file = None if out is None else out / "run.json"
-    if file is None or not file.is_file():
+    try:
+        file = None if out is None else out / "run.json"
+        if file is None or not file.is_file():
+            return {}
+    except (OSError, ValueError):  # a name that no folder can have: told with the other settings
         return {}
     run = read_json(file)
     asked = run.get("asked") if isinstance(run, dict) and run.get("stage") == stage else None

@@ -11,7 +11,6 @@ import pytest
 from subarch.errors import DataError, OutputError
 from subarch.stages.output import claim, plain
 
-
 OURS = {"run.json", ".lock", ".unfinished"}
 
 
@@ -123,7 +122,8 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
         "out = Path(sys.argv[1]); write_json(out / 'candidates/001.json', {})\n"
         "with replacing_folder(out / 'student') as folder: (folder / 'config.json').touch()\n"
         "with replacing_file(out / 'candidates/000.json'), replacing_folder(out / 'student') as folder:\n"
-        "    (folder / 'config.json').write_text('{'); os.replace(out / 'student', out / f'.student.{os.getpid()}.old')\n"
+        "    (folder / 'config.json').write_text('{')\n"
+        "    os.replace(out / 'student', out / f'.student.{os.getpid()}.old')\n"
         "    os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)

@@ -26,7 +26,17 @@ SCALARS = (
     | some.text(max_size=8)
     | some.dates()
 )
-VALUES = some.recursive(SCALARS, lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=3), inner, max_size=2), max_leaves=4)  # fmt: skip
+VALUES = some.recursive(
+    SCALARS,
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+STEADY = {
+    "deadline": timedelta(seconds=5),
+    "derandomize": True,
+    "database": None,
+    "suppress_health_check": list(HealthCheck),
+}
 NEEDED = {
     "teacher": "t", "model": "m", "models": ["m"], "out": "o", "train": "t.csv", "input": ["a"], "tokenizer": "t",
     "architecture": "4,8,1024,768", "metrics": {"accuracy": {}}, "parameters": {"loop.learning_rate": [1e-4, 1e-3]},
@@ -56,7 +66,7 @@ def needed(stage):
 
 
 @pytest.mark.parametrize("stage", sorted(CONFIGS))
-@settings(max_examples=150, deadline=timedelta(seconds=5), derandomize=True, database=None, suppress_health_check=list(HealthCheck))  # fmt: skip
+@settings(max_examples=150, **STEADY)
 @given(data=some.data())
 def test_random_settings_are_a_configuration_or_one_line(stage, data):
     layer = {}
@@ -83,7 +93,7 @@ def numbers(value):
     return [value] if isinstance(value, (int, float)) else []
 
 
-@settings(max_examples=300, deadline=timedelta(seconds=5), derandomize=True, database=None)
+@settings(max_examples=300, **STEADY)
 @given(words=some.lists(some.text(max_size=12) | some.just("a=" + "[" * 5000), max_size=3))
 def test_random_words_after_set(words):
     try:
@@ -92,7 +102,7 @@ def test_random_words_after_set(words):
         assert "\n" not in error.message and len(error.message) < 300
 
 
-@settings(max_examples=200, deadline=timedelta(seconds=5), derandomize=True, database=None, suppress_health_check=list(HealthCheck))  # fmt: skip
+@settings(max_examples=200, **STEADY)
 @given(content=some.binary(max_size=40) | some.text(max_size=40).map(str.encode))
 def test_random_recipes(tmp_path, content):
     (tmp_path / "recipe.toml").write_bytes(b"[finetune]\n" + content)

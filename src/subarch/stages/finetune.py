@@ -77,7 +77,7 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         data = prepared(config, data)
         if not is_finished(config.out):
             work = partial(finetune_agora, admission=admit(config, session, (data, model, teacher)))
-    others = {"model": model.path, "teacher": teacher and teacher.path, **_of_agora(config)}
+    others = {"model": model.path, "teacher": None if teacher is None else teacher.path, **_of_agora(config)}
     with claim(config.out, "finetune", config, data.fingerprint, others) as folder:
         if folder.result is not None:
             return folder.result

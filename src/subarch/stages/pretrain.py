@@ -51,7 +51,8 @@ def pretrain(config: PretrainConfig, session: Session | None = None) -> Result:
     inputs = open_inputs(config)
     if not process_state().is_main_process:
         return _follow(config, session, inputs)
-    models = {"teacher": inputs.teacher and inputs.teacher.path, "model": inputs.start and inputs.start.path}
+    folders = {"teacher": inputs.teacher, "model": inputs.start}
+    models = {name: None if folder is None else folder.path for name, folder in folders.items()}
     with claim(config.out, "pretrain", config, inputs.shards.fingerprint, models) as folder:
         if _told_by_main(folder.result is not None):
             assert folder.result is not None

@@ -31,6 +31,7 @@ LEVELS = {
     "flags": 6,
     "recipe": 6,
     "terminal": 6,
+    "streams": 6,
     "api": 7,
     "command": 8,
     "cli": 9,

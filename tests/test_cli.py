@@ -26,7 +26,7 @@ DATA = {
     "drop-overlap",
     "force",
 }
-RUN = {"out", "recipe", "set", "json"}
+RUN = {"out", "recipe", "set", "json", "debug"}
 READING = {"documents", "min-words", "deduplicate", "strip-markup", "processes"}
 AGORA = {"agora", "sets", "masked-lm", "unlabelled", "expansion-set"}
 FLAGS = {
@@ -44,7 +44,7 @@ FLAGS = {
     | {"hardware", "estimate"}
     | RUN,
     "search": {"teacher", "trials", "workers", "ray", "budget", "set-threshold", "seed"} | DATA | RUN,
-    "describe": {"sources", "sequence-length", "json"},
+    "describe": {"sources", "sequence-length", "json", "debug"},
 }
 """What a command can be told on the command line; adding to it is a decision, since the recipe holds the rest."""
 

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from subarch.errors import StorageError
+from subarch.errors import OutputError, StorageError
 from subarch.storage import (
     folder_bytes,
     read_json,
     replacing_file,
     replacing_folder,
+    reserve,
     storage_errors,
     write_json,
 )
@@ -137,3 +138,40 @@ def test_folder_bytes(tmp_path):
     (tmp_path / "sub" / "b").write_bytes(b"x" * 5)
     assert folder_bytes(tmp_path) == 15
     assert folder_bytes(tmp_path / "a") == 10
+
+
+def test_what_a_library_writes_for_the_owner_alone_gets_the_mode_of_its_neighbours(tmp_path):
+    (tmp_path / "plain").write_text("")
+    with replacing_folder(tmp_path / "model") as folder, replacing_file(tmp_path / "weights") as file:
+        for path in (folder / "model.safetensors", file):
+            path.write_text("")
+            path.chmod(0o600)
+    mode = (tmp_path / "plain").stat().st_mode
+    assert (tmp_path / "model/model.safetensors").stat().st_mode == (tmp_path / "weights").stat().st_mode == mode
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_reserved_file_has_its_room(tmp_path, anew):
+    file = tmp_path / "map"
+    file.write_bytes(b"known")
+    reserve(file, 100_000, anew=anew)
+    assert file.read_bytes()[:5] == (bytes(5) if anew else b"known")
+    assert file.stat().st_size == 100_000 and file.stat().st_blocks * 512 >= 100_000
+
+
+def test_no_room_to_reserve_is_one_line(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match="no space left on the disk while writing"):
+        reserve(tmp_path / "map", 100, anew=True)
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\udcff"])
+def test_a_damaged_file_is_named(tmp_path, text):
+    (tmp_path / "plan.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(OutputError, match=r"plan\.json is damaged: it is no JSON") as caught:
+        read_json(tmp_path / "plan.json")
+    assert "delete it" in caught.value.hint

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from subarch.errors import ConfigError, did_you_mean
-from subarch.recipe import build_config, merge
+from subarch.recipe import build_config, merge, shown
 
 CONFIGS = {
     "compress": "CompressConfig",
@@ -67,8 +67,8 @@ def configured(name: str, *layers: Mapping[str, Any]) -> partial[Any]:
     module = importlib.import_module(f"subarch.stages.{name}")
     presets = getattr(module, "PRESETS", {})
     preset = merge(*layers).get("preset") if presets else None
-    if preset is not None and preset not in presets:
-        raise ConfigError(f"unknown preset {preset!r}", did_you_mean(str(preset), presets))
+    if preset is not None and preset not in tuple(presets):
+        raise ConfigError(f"unknown preset {shown(repr(preset))}", did_you_mean(str(preset), presets))
     return partial(
         getattr(module, name), build_config(getattr(module, CONFIGS[name]), presets.get(preset, {}), *layers)
     )

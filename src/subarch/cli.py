@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from subarch import __version__
-from subarch.command import foresee_command, guarded, run_command
+from subarch.command import foresee_command, guarded, run_command, tell
 from subarch.flags import (
     DEFAULTS,
     NO_AGORA,
@@ -28,7 +27,9 @@ from subarch.flags import (
     RunFlags,
     ScoreFlags,
     SpaceFlags,
+    Whole,
 )
+from subarch.streams import drop, keep_streams
 
 app = App(
     name="subarch",
@@ -43,7 +44,7 @@ def compress(
     *,
     teacher: str | None = None,
     budget: str | None = None,
-    seed: int | None = None,
+    seed: Whole | None = None,
     agora: AgoraFlags = NO_AGORA,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
@@ -69,7 +70,7 @@ def finetune(
     model: str | None = None,
     teacher: str | None = None,
     budget: str | None = None,
-    seed: int | None = None,
+    seed: Whole | None = None,
     agora: AgoraFlags = NO_AGORA,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
@@ -97,10 +98,10 @@ def extract(
     teacher: str | None = None,
     corpus: Path | None = None,
     preset: Literal["bort"] | None = None,
-    epsilon: int | None = None,
-    steps: int | None = None,
-    halving: int | None = None,
-    seed: int | None = None,
+    epsilon: Whole | None = None,
+    steps: Whole | None = None,
+    halving: Whole | None = None,
+    seed: Whole | None = None,
     space: SpaceFlags = NO_SPACE_FLAGS,
     foresight: ForesightFlags = NO_FORESIGHT,
     data: DataFlags = NO_DATA,
@@ -138,12 +139,12 @@ def search(
     /,
     *,
     teacher: str | None = None,
-    trials: int | None = None,
-    workers: int | None = None,
+    trials: Whole | None = None,
+    workers: Whole | None = None,
     ray: str | None = None,
     budget: str | None = None,
     set_threshold: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    seed: int | None = None,
+    seed: Whole | None = None,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
 ) -> int:
@@ -178,8 +179,8 @@ def prepare(
     *,
     input: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     tokenizer: str | None = None,
-    train_tokenizer: int | None = None,
-    seed: int | None = None,
+    train_tokenizer: Whole | None = None,
+    seed: Whole | None = None,
     reading: ReadingFlags = NO_READING_FLAGS,
     run: RunFlags = DEFAULTS,
 ) -> int:
@@ -210,8 +211,8 @@ def pretrain(
     inherit: Annotated[bool | None, Parameter(negative=())] = None,
     objective: Literal["distill", "mlm"] | None = None,
     loss: Literal["logits", "relations", "hidden"] | None = None,
-    steps: int | None = None,
-    seed: int | None = None,
+    steps: Whole | None = None,
+    seed: Whole | None = None,
     hardware: str | None = None,
     estimate: Annotated[bool, Parameter(negative=())] = False,
     run: RunFlags = DEFAULTS,
@@ -256,7 +257,7 @@ def evaluate(
     *,
     model: str | None = None,
     predictions: Path | None = None,
-    seed: int | None = None,
+    seed: Whole | None = None,
     score: ScoreFlags = NO_SCORE_FLAGS,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
@@ -281,7 +282,7 @@ def export(
     *,
     model: str | None = None,
     formats: Annotated[tuple[Literal["onnx", "onnx-int8"], ...], Parameter(name="--format", negative=())] = (),
-    seed: int | None = None,
+    seed: Whole | None = None,
     run: RunFlags = DEFAULTS,
 ) -> int:
     """Export a model to ONNX in fp32 and int8, and check that the exports agree with it.
@@ -301,8 +302,8 @@ def export(
 @app.command
 def latency(
     *models: str,
-    threads: int | None = None,
-    repeats: int | None = None,
+    threads: Whole | None = None,
+    repeats: Whole | None = None,
     data: DataFlags = NO_DATA,
     run: RunFlags = DEFAULTS,
 ) -> int:
@@ -323,8 +324,9 @@ def latency(
 @app.command
 def describe(
     *sources: str,
-    sequence_length: int = 128,
+    sequence_length: Whole = 128,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    debug: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Parameters by part and FLOPs of models, without loading any.
 
@@ -336,6 +338,8 @@ def describe(
         Tokens for which FLOPs are counted.
     as_json
         Print a JSON list.
+    debug
+        Print the traceback of a failure.
     """
 
     def work() -> None:
@@ -343,13 +347,14 @@ def describe(
         from subarch.stages.describe import render
 
         found = describe_models(sources, sequence_length=sequence_length)
-        print(json.dumps(found, indent=2) if as_json else render(found))
+        tell(render(found), found if as_json else None)
 
-    return guarded(work)
+    return guarded(work, debug=debug)
 
 
 def main() -> None:
     """The `subarch` command."""
+    keep_streams()
     # Threads that spin while they wait make training ten times slower as soon as another process wants a core; on an
     # idle machine passive waiting costs 8 % (docs/decisions.md). Read by OpenMP when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -361,4 +366,7 @@ def main() -> None:
         text = " ".join(str(error).split()).removesuffix(".")
         print(f"error: {text[:1].lower()}{text[1:]}\nhint: see subarch COMMAND --help", file=sys.stderr)
         sys.exit(2)
+    except (OSError, UnicodeEncodeError):  # --help, and nobody who reads it
+        drop(sys.stdout)
+        code = 0
     sys.exit(code if isinstance(code, int) else 0)

@@ -8,12 +8,15 @@ import logging
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from subarch.errors import InterruptedRun, SubarchError
 from subarch.flags import DataFlags, ForesightFlags, RunFlags
+from subarch.streams import drop
 
 STARTED = time.monotonic()
 """When a budget begins to count."""
@@ -31,9 +34,9 @@ def foresee_command(values: Mapping[str, Any], flags: ForesightFlags, run: RunFl
         given = {key: value for key, value in values.items() if value is not None} | {"out": run.out or Path()}
         (config,) = configured(stage, section, parse_settings(run.settings), given).args
         text, plain = foresee(config, check=flags.check, estimate=flags.estimate, hardware=flags.hardware)
-        print(json.dumps(plain, indent=2, ensure_ascii=False) if run.as_json else text)
+        tell(text, plain if run.as_json else None)
 
-    return guarded(work)
+    return guarded(work, debug=run.debug)
 
 
 def run_command(stage: str, values: Mapping[str, Any], run: RunFlags, data: DataFlags | None = None) -> int:
@@ -54,10 +57,10 @@ def run_command(stage: str, values: Mapping[str, Any], run: RunFlags, data: Data
             _follow(work_of_stage)
             return
         with saving_on_interrupt() as stop, ProgressDisplay() as display:
-            result = work_of_stage(session=_session(display, stop), **surroundings)
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False) if run.as_json else _answer(result))
+            result = work_of_stage(session=_session(display, stop, work_of_stage.args[0].out), **surroundings)
+        tell("" if run.as_json else _answer(result), result.to_json() if run.as_json else None)
 
-    return guarded(work)
+    return guarded(work, debug=run.debug)
 
 
 def _follow(work: Callable[..., Any]) -> None:
@@ -69,11 +72,11 @@ def _follow(work: Callable[..., Any]) -> None:
         work(session=Session(stop_requested=stop))
 
 
-def _session(on_event: Callable[[dict[str, Any]], None], stop: Callable[[], bool]) -> Any:
+def _session(on_event: Callable[[dict[str, Any]], None], stop: Callable[[], bool], out: Path) -> Any:
     from subarch.stages.session import Session
-    from subarch.tracking.record import Record
+    from subarch.tracking.record import WAITING_FILE, Record
 
-    return Session(record=Record.open(), on_event=on_event, stop_requested=stop)
+    return Session(record=Record.open(waiting=out / WAITING_FILE), on_event=on_event, stop_requested=stop)
 
 
 def _answer(result: Any) -> str:
@@ -82,19 +85,70 @@ def _answer(result: Any) -> str:
     return answer(result.to_json())
 
 
-def guarded(work: Callable[[], None]) -> int:
-    """Run, and turn subarch's own errors into one clear line and an exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+def tell(text: str, plain: Any = None) -> None:
+    """Print an answer, as JSON where `plain` is given; a reader who went away or reads ASCII alone costs nothing."""
+    shown = text if plain is None else json.dumps(plain, indent=2, ensure_ascii=False)
     try:
+        try:
+            print(shown, flush=True)
+        except UnicodeEncodeError:
+            codec = sys.stdout.encoding
+            print(json.dumps(plain, indent=2) if plain is not None else text.encode(codec, "replace").decode(codec))
+            sys.stdout.flush()
+    except OSError as error:
+        drop(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            print(f"warning: the answer could not be printed: {error.strerror}", file=sys.stderr)
+
+
+def guarded(work: Callable[[], None], *, debug: bool = False) -> int:
+    """Run, and turn every failure into one clear line and an exit code.
+
+    Args:
+        work: What is done.
+        debug: Whether the traceback is printed too.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    last = _LastLine(debug=debug)
+    with last:
         work()
-    except SubarchError as error:
-        print(f"{'stopped' if isinstance(error, InterruptedRun) else 'error'}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped: interrupted at once; the same command resumes from what was saved", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader went away: nothing is wrong, and Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
+    return last.exit_code
+
+
+class _LastLine:
+    """Context manager around all that a command does; nothing leaves it but an exit code."""
+
+    def __init__(self, *, debug: bool) -> None:
+        self._debug = debug
+        self.exit_code = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, KeyboardInterrupt):
+            print("stopped: interrupted at once; the same command resumes from what was saved", file=sys.stderr)
+            self.exit_code = 130
+            return True
+        if not isinstance(error, Exception):
+            return False
+        if self._debug:
+            traceback.print_exception(error, file=sys.stderr)
+        if isinstance(error, SubarchError):
+            print(f"{'stopped' if isinstance(error, InterruptedRun) else 'error'}: {error}", file=sys.stderr)
+            self.exit_code = error.exit_code
+        else:
+            print(f"error: {_unforeseen(error)}", file=sys.stderr)
+            self.exit_code = 1
+        return True
+
+
+def _unforeseen(error: Exception) -> str:
+    """An error that nobody put into words, with what to do about it."""
+    if isinstance(error, MemoryError):
+        return "out of memory\nhint: try a smaller batch_size or max_length; what was saved is kept"
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+    return f"unforeseen {text[:300]}\nhint: the same command with --debug tells where; please report what it prints"

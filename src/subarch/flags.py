@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
+
+
+def _whole(kind: object, tokens: Sequence[Token]) -> int:
+    """1.5 is no whole number, where cyclopts would round it."""
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise ValueError(f"got {tokens[0].value!r}, expected a whole number") from error
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+"""A flag's whole number."""
 
 
 @Parameter(name="*")
@@ -55,6 +68,8 @@ class RunFlags:
     "section.field=value, over the recipe; may be repeated."
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
     "Print the result as JSON."
+    debug: Annotated[bool, Parameter(negative=())] = False
+    "Print the traceback of a failure."
 
 
 @Parameter(name="*")
@@ -103,13 +118,13 @@ class ReadingFlags:
 
     documents: Literal["blank-line", "line", "file"] | None = None
     "Where a document of plain text ends; blank-line by default, file for books."
-    min_words: int | None = None
+    min_words: Whole | None = None
     "Drop shorter documents."
     deduplicate: Annotated[bool | None, Parameter(negative=())] = None
     "Drop documents whose text occurred before."
     strip_markup: Annotated[bool | None, Parameter(negative=())] = None
     "Take off HTML and wiki markup."
-    processes: int | None = None
+    processes: Whole | None = None
     "As many as there are processors by default, at most 4; the blocks do not depend on it."
 
 

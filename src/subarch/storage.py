@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from subarch.errors import StorageError
+from pydantic import TypeAdapter, ValidationError
+
+from subarch.errors import OutputError, StorageError
+
+UNFINISHED = ".unfinished"
+"""In an output folder: what was ever being written below it, relative paths, each with a NUL behind it."""
+_TEMPORARY = re.compile(r"\..+\.\d+\.(partial|old)", re.DOTALL)
+_READ_WRITE = 0o666
+_CHUNK = 2**20
+
+Kind = TypeVar("Kind")
 
 
 class storage_errors:
@@ -56,10 +68,12 @@ def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        temporary = _temporary(path, "partial")
         try:
+            temporary.touch()
+            mode = _mode(temporary)
             yield temporary
-            _sync(temporary)
+            _finish(temporary, mode)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -74,16 +88,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        temporary = _temporary(path, "partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
-                    _sync(file)
+                    _finish(file, _mode(temporary))
             if path.exists():
-                old = path.with_name(f".{path.name}.{os.getpid()}.old")
+                old = _temporary(path, "old")
                 os.replace(path, old)
                 os.replace(temporary, path)
                 shutil.rmtree(old)
@@ -100,8 +114,104 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that subarch wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file that subarch wrote.
+
+    Raises:
+        OutputError: It is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "it is no JSON") from error
+
+
+def read_dataclass(kind: type[Kind], path: Path) -> Kind:
+    """A dataclass from a JSON file that subarch wrote; fields that this version does not know are ignored.
+
+    Raises:
+        OutputError: The file is damaged, or of something else.
+    """
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise _damaged(path, f"it holds a {type(values).__name__}, expected an object")
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    try:
+        return TypeAdapter(kind).validate_python({name: value for name, value in values.items() if name in known})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(path, f"{first['loc'][0]}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+
+
+def _damaged(path: Path, reason: str) -> OutputError:
+    return OutputError(f"{path} is damaged: {reason}", "delete it and run the same command, or choose another --out")
+
+
+def reserve(path: Path, size: int, *, anew: bool) -> None:
+    """Make a file of at least `size` bytes that the disk has room for: to write to it through a memory map cannot fail.
+
+    The map of a sparse file would kill the process (SIGBUS) where the disk is full.
+
+    Args:
+        path: Of the file.
+        size: In bytes.
+        anew: Whether its old content goes.
+
+    Raises:
+        StorageError: The disk has less room.
+    """
+    with storage_errors(path), path.open("wb" if anew or not path.exists() else "r+b") as file:
+        try:
+            _allocate(file.fileno(), size)
+        except OSError:
+            if anew:
+                path.unlink(missing_ok=True)
+            raise
+
+
+def _allocate(file: int, size: int) -> None:
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+        return
+    os.lseek(file, 0, os.SEEK_END)  # macOS has no such call
+    for start in range(os.fstat(file).st_size, size, _CHUNK):
+        os.write(file, bytes(min(_CHUNK, size - start)))
+
+
+def begin_unfinished(folder: Path) -> None:
+    """Keep, from now on, the list of what is being written below a folder."""
+    (folder / UNFINISHED).touch()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes were writing below a folder, by its own list and nothing else, and begin a new one.
+
+    Nobody reads what is half-written, and a checkpoint is large.
+    """
+    try:
+        names = (folder / UNFINISHED).read_text(encoding="utf-8", errors="surrogateescape").split("\0")
+    except FileNotFoundError:
+        return
+    inside = folder.resolve()
+    for name in names:
+        path = folder / name
+        if not _TEMPORARY.fullmatch(path.name) or not path.parent.resolve().is_relative_to(inside):
+            continue  # a list that was damaged
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    (folder / UNFINISHED).write_bytes(b"")
+
+
+def _temporary(path: Path, ending: str) -> Path:
+    """The name under which `path` is written or put aside, noted in the list of the output folder that it is in."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+    for folder in path.parents:
+        if (folder / UNFINISHED).is_file():
+            with (folder / UNFINISHED).open("a", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(f"{temporary.relative_to(folder)}\0")
+            break
+    return temporary
 
 
 def folder_bytes(path: Path) -> int:
@@ -111,7 +221,13 @@ def folder_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _sync(path: Path) -> None:
-    if path.exists():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+def _mode(path: Path) -> int:
+    """What a new file beside or in `path` may be used for, by the user's mask."""
+    return stat.S_IMODE(path.stat().st_mode) & _READ_WRITE
+
+
+def _finish(path: Path, mode: int) -> None:
+    """Sync a file and give it the mode of its neighbours: some libraries write files for the owner alone."""
+    path.chmod(mode)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

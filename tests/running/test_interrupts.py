@@ -13,7 +13,7 @@ def send(signum=signal.SIGINT):
     os.kill(os.getpid(), signum)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_signal_asks(signum):
     with saving_on_interrupt() as stop_requested:
         assert not stop_requested()

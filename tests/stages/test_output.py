@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from subarch.errors import OutputError
+from subarch.errors import DataError, OutputError
 from subarch.stages.output import claim, plain
+
+OURS = {"run.json", ".lock", ".unfinished"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,16 +117,155 @@ def test_another_process_works_here(tmp_path):
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     with claim(tmp_path, "finetune", Config()):
         pass
-    inner = tmp_path / "candidates"
-    inner.mkdir()
-    (inner / ".000.json.123.partial").write_text("{")
-    (tmp_path / ".student.123.partial").mkdir()
-    (tmp_path / ".student.123.partial" / "config.json").write_text("{")
-    (tmp_path / ".student.123.old").mkdir()
-    (inner / "001.json").write_text("{}")
+    program = (
+        "import os, sys; from pathlib import Path; from subarch.storage import *\n"
+        "out = Path(sys.argv[1]); write_json(out / 'candidates/001.json', {})\n"
+        "with replacing_folder(out / 'student') as folder: (folder / 'config.json').touch()\n"
+        "with replacing_file(out / 'candidates/000.json'), replacing_folder(out / 'student') as folder:\n"
+        "    (folder / 'config.json').write_text('{')\n"
+        "    os.replace(out / 'student', out / f'.student.{os.getpid()}.old')\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert len(list(tmp_path.rglob(".*.partial"))) == 2
     with claim(tmp_path, "finetune", Config()):
-        names = {path.name for path in tmp_path.rglob("*")}
-    assert names == {"run.json", ".lock", "candidates", "001.json"}
+        names = {path.name for path in tmp_path.iterdir() if not path.name.endswith(".old")}
+    assert names == OURS | {"candidates"} and (tmp_path / "candidates/001.json").exists()
+    assert not list(tmp_path.rglob(".*.partial"))
+
+
+FOREIGN = (".bashrc.old", ".config.old/f", ".git/x/.notes.partial", ".notes.12.partial", ".student.7.old/weights")
+
+
+def test_foreign_hidden_files_stay(tmp_path):
+    for name in FOREIGN:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    (tmp_path / ".unfinished").write_text("../above.1.partial\0.bashrc.old\0/etc/.x.1.partial")
+    (tmp_path.parent / "above.1.partial").write_text("precious")
+    for _ in range(2):
+        with claim(tmp_path, "finetune", Config()):
+            pass
+    assert {(tmp_path / name).read_text() for name in FOREIGN} == {"precious"}
+    assert (tmp_path.parent / "above.1.partial").read_text() == "precious"
+
+
+@pytest.mark.parametrize("there", [None, [], [".git"]])
+def test_a_refusal_leaves_the_folder_as_it_was(tmp_path, there):
+    out = tmp_path / "deep" / "out"
+    if there is not None:
+        out.mkdir(parents=True)
+        for name in there:
+            (out / name).mkdir()
+    with pytest.raises(DataError), claim(out, "finetune", Config(seed=1)):
+        (out / "plan.json").write_text("{}")
+        raise DataError("a bad row")
+    assert (tmp_path / "deep").exists() == (there is not None)
+    assert there is None or sorted(entry.name for entry in out.iterdir()) == there
+    with claim(out, "finetune", Config()) as folder:  # the corrected command
+        assert folder.result is None
+
+
+def test_a_refusal_keeps_work(tmp_path):
+    with pytest.raises(DataError), claim(tmp_path, "finetune", Config()):
+        (tmp_path / "checkpoint.safetensors").write_text("hours")
+        raise DataError("no time left")
+    assert (tmp_path / "run.json").exists() and (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_refusal_of_a_resumed_run_keeps_the_claim(tmp_path):
+    with claim(tmp_path, "finetune", Config()):
+        pass
+    with pytest.raises(DataError), claim(tmp_path, "finetune", Config()):
+        raise DataError("a bad row")
+    assert (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"stage": 1}', '{"a": 1}', "\0", "[" * 100000])
+def test_a_damaged_run_json_is_named(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(OutputError, match=r"run\.json is damaged") as caught, claim(tmp_path, "finetune", Config()):
+        pass
+    assert "choose another --out" in caught.value.hint
+    assert (tmp_path / "run.json").read_text() == text
+
+
+def finished(out):
+    with claim(out, "finetune", Config()) as folder:
+        (out / "file").write_text("x")
+        return folder.finish({"score": 0.5}, {"file": out / "file"}, "run-1", 1.0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stage": "finetune"}', "null"])
+def test_a_damaged_result_is_named(tmp_path, text):
+    finished(tmp_path)
+    (tmp_path / "result.json").write_text(text)
+    with claim(tmp_path, "finetune", Config()) as folder:
+        with pytest.raises(OutputError, match=r"result\.json is damaged") as caught:
+            assert folder.result
+        assert "delete it" in caught.value.hint
+
+
+def test_fields_of_another_version_break_no_folder(tmp_path):
+    made = finished(tmp_path)
+    for name in ("run.json", "result.json"):
+        values = json.loads((tmp_path / name).read_text())
+        values["new"] = values["config"]["new"] = values["config"]["inner"]["new"] = 1
+        if name == "run.json":
+            del values["config"]["inner"]["sizes"], values["models"]  # as an older version wrote it
+        (tmp_path / name).write_text(json.dumps(values))
+    with claim(tmp_path, "finetune", Config()) as folder:
+        assert folder.result.metrics == made.metrics and folder.run_id is None
+    with (
+        pytest.raises(OutputError, match=r"config\.inner\.sizes is None, this one's is \[0\.25\]"),
+        claim(tmp_path, "finetune", Config(inner=Inner(sizes=(0.25,)))),
+    ):
+        pass
+
+
+def model_in(folder, head):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(bytes(100_000) + head)
+    return folder
+
+
+def test_other_weights_under_the_same_path_are_another_run(tmp_path):
+    model, out = model_in(tmp_path / "m", b"head"), tmp_path / "out"
+    models = {"model": model, "teacher": None}
+    with claim(out, "finetune", Config(), "d", models):
+        pass
+    shutil.rmtree(model)
+    model_in(model, b"head")
+    (model / "checkpoint.safetensors").write_text("what a training leaves beside it")
+    with claim(out, "finetune", Config(), "d", models):  # equal files are the same model, whenever they were written
+        pass
+    model_in(model, b"HEAD")
+    with (
+        pytest.raises(OutputError, match="what model names holds other files than when that run began") as caught,
+        claim(out, "finetune", Config(), "d", models),
+    ):
+        pass
+    assert "choose another --out" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 256, "cannot be a folder: File name too long"),
+        ("dangling", "is a link to nowhere, which does not exist"),
+        ("dangling/below", "is a link to nowhere, which does not exist"),
+        ("loop", "is a link to itself"),
+        ("/proc/foo", "/proc/foo"),
+    ],
+)
+def test_paths_that_can_be_no_folder(tmp_path, name, message):
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OutputError, match=message) as caught, claim(tmp_path / name, "finetune", Config()):
+        pass
+    assert caught.value.hint == "choose another --out"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"dangling", "loop"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

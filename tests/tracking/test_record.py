@@ -130,7 +130,7 @@ def test_a_conclusion_that_is_not_written_waits(record, monkeypatch):
         def busy(*args, **kwargs):
             raise sqlite3.OperationalError("database is locked")
 
-        patch.setattr(run._client, "log_batch", busy)
+        patch.setattr(record._client, "log_batch", busy)
         with pytest.raises(StorageError, match="locked"):
             run.conclude({"f1": 0.5}, 0, {"outcome": "{}"})
     run.finish()
@@ -188,7 +188,7 @@ def test_mlflow_sees_parents_and_names(record, uri):
 
 def test_deleted_experiment(uri):
     record = Record.open(uri, experiment="gone")
-    record._client.delete_experiment(record._experiment_id)
+    record._client.delete_experiment(record._channel.experiment_id)
     with pytest.raises(ConfigError, match="gone was deleted") as caught:
         Record.open(uri, experiment="gone")
     assert "mlflow experiments restore" in caught.value.hint
@@ -263,15 +263,18 @@ def test_busy_database_stops_no_training(record, monkeypatch, caplog):
         def busy(*args, **kwargs):
             raise sqlite3.OperationalError("database is locked")
 
-        patch.setattr(run._client, "log_batch", busy)
+        patch.setattr(record._client, "log_batch", busy)
         run.log({"loss": 1.0}, step=0)
-        assert "kept 1 points for later" in caplog.text
-        with pytest.raises(StorageError, match="locked"):
-            run.finish()
+        run.log({"loss": 0.5}, step=1)
+        assert [line for line in caplog.messages if "is locked by another process; the work goes on" in line]
+        assert record.history(run.run_id, "loss") == [(0, 1.0), (1, 0.5)]
         with pytest.raises(ValueError, match="the first trouble"), run:
             raise ValueError("the first trouble")
-    run.finish()
-    assert record.history(run.run_id, "loss") == [(0, 1.0)]
+        assert len([line for line in caplog.messages if "the work goes on" in line]) == 1
+    assert record.runs()[0]["status"] == "RUNNING"
+    record._channel.close()
+    assert record.history(run.run_id, "loss") == [(0, 1.0), (1, 0.5)]
+    assert (record.runs()[0]["status"], record.runs()[0]["error"]) == ("FAILED", "ValueError: the first trouble")
 
 
 # kills and several writers

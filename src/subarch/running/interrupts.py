@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A terminal that is closed asks as politely as Ctrl-C does.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class StopRequest:
@@ -36,7 +37,7 @@ class StopRequest:
 
 @contextmanager
 def saving_on_interrupt() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM in the block into a stop request, the second into KeyboardInterrupt.
+    """Turn the first SIGINT, SIGTERM or SIGHUP in the block into a stop request, the second into KeyboardInterrupt.
 
     Blocks nest: a request that the inner one got and nobody acted on is known to the outer one. Outside the
     main thread, where Python cannot handle signals, the request simply never comes. A signal that the parent

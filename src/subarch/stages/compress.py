@@ -66,7 +66,7 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
         found = look(teacher, data, config.max_length, session, config.data, cuts=cuts)
         data = replace(data, notes=(*described["lines"], *found))
     session = replace(session, teacher_known=True)
-    with claim(config.out, "compress", config, data.fingerprint) as folder:
+    with claim(config.out, "compress", config, data.fingerprint, {"teacher": teacher.path}) as folder:
         if folder.result is not None:
             return folder.result
         total = None if config.budget is None else parse_duration(config.budget) - (time.monotonic() - begun)

@@ -64,7 +64,9 @@ def evaluate(config: EvaluateConfig, session: Session | None = None) -> Result:
     )
     source = _source(config.predictions or str(config.model), target, config, session)
     other = None if config.against is None else _source(config.against, target, config, session)
-    with claim(config.out, "evaluate", config, target.fingerprint) as folder:
+    read = {"model": config.model, "predictions": config.predictions, "against": config.against}
+    others = {name: _place(given) for name, given in read.items()} | {"engine": config.engine}
+    with claim(config.out, "evaluate", config, target.fingerprint, others) as folder:
         if folder.result is not None:
             return folder.result
         with session.recorded(folder, f"evaluate {target.task.name}") as run:
@@ -149,6 +151,13 @@ def _not_read(source: ModelFolder | Predictions, target: Target, config: Evaluat
         return {}
     cut = source.cut(target.task, target.examples, config.max_length)
     return {"cut": {**asdict(cut), "text": cut.text}} if cut is not None and cut.text else {}
+
+
+def _place(given: str | Path | None) -> Path | None:
+    """Where what `_source` reads lies."""
+    if given is None or Path(given).is_file():
+        return None if given is None else Path(given)
+    return ModelFolder.of_any(given).path
 
 
 def _predicted(source: ModelFolder | Predictions, target: Target, config: EvaluateConfig) -> Predictions:

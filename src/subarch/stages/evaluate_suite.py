@@ -43,7 +43,7 @@ def evaluate_suite(
         raise ConfigError(f"{given} with the suite {suite.name}, expected --model alone", "name one task with --task")
     if not Path(config.model).is_dir():
         raise ModelError(f"no folder {config.model}", f"for {suite.name}, --model holds a folder for each task")
-    with claim(config.out, "evaluate", config) as folder:
+    with claim(config.out, "evaluate", config, models={"model": Path(config.model)}) as folder:
         if folder.result is not None:
             return folder.result
         skipped: dict[str, str] = {}

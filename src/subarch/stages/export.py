@@ -55,7 +55,7 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
     require_onnx()
     session = session or Session()
     model = ModelFolder.of(config.model)
-    with claim(config.out, "export", config) as folder:
+    with claim(config.out, "export", config, models={"model": model.path}) as folder:
         if folder.result is not None:
             return folder.result
         with session.recorded(folder, "export") as run:

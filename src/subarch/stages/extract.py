@@ -57,7 +57,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     candidate_space(config, teacher.architecture, source.least_vocabulary)
     if not is_finished(config.out):
         source.look(session)
-    with claim(config.out, "extract", config, source.fingerprint) as folder:
+    with claim(config.out, "extract", config, source.fingerprint, {"teacher": teacher.path}) as folder:
         if folder.result is not None:
             return folder.result
         with session.recorded(folder, f"extract {source.name}") as run:

@@ -87,7 +87,8 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
         data = prepared(config, data)
         if not is_finished(config.out):
             work = partial(finetune_agora, admission=admit(config, session, (data, model, teacher)))
-    with claim(config.out, "finetune", config, data.fingerprint) as folder:
+    others = {"model": model.path, "teacher": None if teacher is None else teacher.path, **_of_agora(config)}
+    with claim(config.out, "finetune", config, data.fingerprint, others) as folder:
         if folder.result is not None:
             return folder.result
         name = f"{'agora' if config.agora else 'distil' if teacher else 'finetune'} {data.task.name}"
@@ -123,6 +124,15 @@ def _train(
     outcome, trained = TRAINERS[data.task.kind](config, session, inputs, session.recording(run, name))
     save_model(folder.path, trained, model, data.task, [cut.text] if cut is not None and cut.text else ())
     return _metrics(outcome, data.task) | ({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}})
+
+
+def _of_agora(config: FinetuneConfig) -> dict[str, Path | None]:
+    """What Agora reads besides, as `claim` takes it."""
+    agora = config.agora
+    if agora is None:
+        return {}
+    refiller = None if agora.masked_lm is None else ModelFolder.of(agora.masked_lm).path
+    return {"agora.masked_lm": refiller, "agora.unlabelled": agora.unlabelled}
 
 
 def _timed(session: Session, config: FinetuneConfig) -> Session:

@@ -56,7 +56,8 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
     session = session or Session()
     data = load_data(config.data)
     folders = [ModelFolder.of_any(source) for source in config.models]
-    with claim(config.out, "latency", config, data.fingerprint) as folder:
+    paths = {source: model.path for source, model in zip(config.models, folders, strict=True)}
+    with claim(config.out, "latency", config, data.fingerprint, paths) as folder:
         if folder.result is not None:
             return folder.result
         with session.recorded(folder, "latency") as run:

@@ -23,6 +23,7 @@ from subarch.errors import ModelError, UserError
 from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim
 from subarch.stages.preparation import DUPLICATES, SPECIAL, UNITS, Preparation, PrepareConfig
 from subarch.stages.session import Session
+from subarch.storage import UNFINISHED, remove_unfinished
 from subarch.tasks.corpus.inputs import Source, find_sources
 from subarch.tasks.corpus.shards import SHARDS_FILE, TOKENIZER_FOLDER, Shards, tokenizer_sha256
 
@@ -108,9 +109,10 @@ def _metrics(shards: Shards, speed: float) -> dict[str, Any]:
 
 def _give_up(out: Path) -> None:
     """Remove what a refused corpus left: the command must change, and another command would not fit this folder."""
+    remove_unfinished(out)
     for name in (UNITS, DUPLICATES, TOKENIZER_FOLDER):
         shutil.rmtree(out / name, ignore_errors=True)
-    for file in (*out.glob("*.bin"), *out.glob(".*.partial"), out / SHARDS_FILE, out / RUN_FILE, out / ".lock"):
+    for file in (*out.glob("*.bin"), *(out / name for name in (SHARDS_FILE, RUN_FILE, UNFINISHED, ".lock"))):
         file.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # somebody else's file is in there
         out.rmdir()

@@ -14,12 +14,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from subarch.errors import OutputError
-from subarch.stages.output import RESULT_FILE, OutputFolder, Result, claim
+from subarch.stages.output import RESULT_FILE, OutputFolder, Result, claim, read_result
 from subarch.stages.pretraining.models import Inputs, open_inputs
 from subarch.stages.pretraining.settings import CHECKPOINT, ImitationConfig, MaskingConfig, PretrainConfig
 from subarch.stages.saving import save_masked_lm
 from subarch.stages.session import Session
-from subarch.storage import read_json
 from subarch.tracking.record import NullRun, Run
 from subarch.training.checkpoint import previous
 from subarch.training.held_out import HeldOut
@@ -51,7 +50,9 @@ def pretrain(config: PretrainConfig, session: Session | None = None) -> Result:
     inputs = open_inputs(config)
     if not process_state().is_main_process:
         return _follow(config, session, inputs)
-    with claim(config.out, "pretrain", config, inputs.shards.fingerprint) as folder:
+    folders = {"teacher": inputs.teacher, "model": inputs.start}
+    models = {name: None if folder is None else folder.path for name, folder in folders.items()}
+    with claim(config.out, "pretrain", config, inputs.shards.fingerprint, models) as folder:
         if _told_by_main(folder.result is not None):
             assert folder.result is not None
             return folder.result
@@ -72,7 +73,7 @@ def _follow(config: PretrainConfig, session: Session, inputs: Inputs) -> Result:
     file = config.out / RESULT_FILE
     if not file.exists():
         raise OutputError(f"the first process left no {file}", "use a folder that all machines share")
-    return Result(**read_json(file), reused=True)
+    return read_result(config.out)
 
 
 def _told_by_main(done: bool) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Collection, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from subarch.arch.pretrained import quiet_transformers
+from subarch.report.markdown import escape
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_folder
 from subarch.tasks.base import Kind, Task
@@ -65,7 +64,7 @@ def save_model(
 def save_masked_lm(path: Path, trained: PreTrainedModel, tokenizer: Any) -> None:
     """Write a masked-language model, its tokenizer and a model card; files appear whole or not at all."""
     card = (
-        f"---\nlibrary_name: transformers\npipeline_tag: fill-mask\n---\n\n# {path.name}\n\n"
+        f"---\nlibrary_name: transformers\npipeline_tag: fill-mask\n---\n\n# {escape(path.name)}\n\n"
         f"A masked-language model, pre-trained by subarch.\n\n```python\n{_MASKED}```\n"
     )
     _save(path, trained, tokenizer, card)
@@ -97,14 +96,9 @@ def _unpack(path: Path) -> None:
 
 
 def _card(name: str, task: Task, notes: Sequence[str] = ()) -> str:
-    labels = f"Labels: {', '.join(map(_plain, task.labels))}." if task.labels else _OUTPUTS[task.kind]
+    labels = f"Labels: {', '.join(map(escape, task.labels))}." if task.labels else _OUTPUTS[task.kind]
     return (
-        f"---\nlibrary_name: transformers\npipeline_tag: {TAGS[task.kind]}\n---\n\n# {name}\n\n"
-        f"A model for the task {task.name}, trained by subarch. {labels}\n\n"
+        f"---\nlibrary_name: transformers\npipeline_tag: {TAGS[task.kind]}\n---\n\n# {escape(name)}\n\n"
+        f"A model for the task {escape(task.name)}, trained by subarch. {labels}\n\n"
         f"```python\n{_USES[task.kind]}```\n" + "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in notes)
     )
-
-
-def _plain(label: str) -> str:
-    """A label as Markdown shows it: on one line, and nothing in it is markup."""
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", escape(" ".join(label.split()), quote=False))

@@ -25,7 +25,7 @@ from subarch.running.process_executor import ProcessExecutor
 from subarch.running.processes import available_processes
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.looking import describe, look
-from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim, is_finished, plain
+from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim, is_finished, plain, read_run
 from subarch.stages.session import Session
 from subarch.stages.trials.attempts import Trying
 from subarch.stages.trials.confirming import Confirmation
@@ -38,7 +38,7 @@ from subarch.stages.trials.settings import PASSING, SearchConfig
 from subarch.stages.trials.shared import from_anywhere, prepare_shared, require_usable
 from subarch.stages.trials.thresholds import apply, has_notes, is_busy, leave_note, noted
 from subarch.stages.trials.trial import TrialTask, run_trial
-from subarch.storage import read_json, write_json
+from subarch.storage import write_json
 from subarch.tasks.base import Task, TaskData
 from subarch.tracking.record import Run
 from subarch.training.processes import require_one_process
@@ -81,20 +81,22 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
     require_usable(config, teacher, data)
     sampler = make_sampler(config.sampler, config.seed)
     settings = plain(config)
-    identity = {name: value for name, value in settings.items() if name not in PASSING}
+    identity = {name: getattr(config, name) for name in settings if name not in PASSING}
     with ExitStack() as opened:
         # Before anything is written, since a cluster that cannot be reached is the user's to mend.
         executor = None if is_finished(config.out) else opened.enter_context(opened_executor(config, session))
         if not is_finished(config.out):
             _look(config, session, teacher, loaded)
         session = replace(session, teacher_known=True)
-        folder = opened.enter_context(claim(config.out, "search", identity, data.fingerprint))
+        folder = opened.enter_context(
+            claim(config.out, "search", identity, data.fingerprint, {"teacher": teacher.path})
+        )
         earlier = folder.result
         as_before = earlier is not None and all(earlier.config[name] == settings[name] for name in ASKED)
         ranks_anew = as_before and (bool(config.set_threshold) or has_notes(folder.path))
         if earlier is not None and as_before and not ranks_anew and _is_complete(earlier):
             return earlier
-        write_json(folder.path / RUN_FILE, {**read_json(folder.path / RUN_FILE), "asked": _repeatable(settings)})
+        write_json(folder.path / RUN_FILE, {**read_run(folder.path), "asked": _repeatable(settings)})
         with session.recorded(folder, f"search {data.task.name}") as run:
             scene = _Scene(config=config, session=session, folder=folder, run=run, teacher=teacher, data=data)
             if not ranks_anew:

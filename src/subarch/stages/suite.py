@@ -44,7 +44,7 @@ def finetune_suite(
         UserError: No task has data, or what a task's own run raises.
         InterruptedRun: Stopped by the user, after saving.
     """
-    ModelFolder.of(config.model)
+    model = ModelFolder.of(config.model)
     suite = find_suite(config.data.task or "")
     if config.teacher is not None and not Path(config.teacher).is_dir():
         raise DataError(f"no folder {config.teacher}", f"for {suite.name}, --teacher holds a folder for each task")
@@ -52,7 +52,8 @@ def finetune_suite(
     if not parts:
         name, reason = next(iter(skipped.items()))
         raise DataError(f"no task of {suite.name} can be trained, {name} for this reason: {reason}")
-    with claim(config.out, "finetune", config) as folder:
+    models = {"model": model.path, "teacher": None if config.teacher is None else Path(config.teacher)}
+    with claim(config.out, "finetune", config, models=models) as folder:
         if folder.result is not None:
             return folder.result
         done: dict[str, dict[str, Any]] = {}

@@ -18,7 +18,14 @@ from subarch.storage import storage_errors
 
 _LOCK_SECONDS = 20.0  # what MLflow itself waits for a writer on SQLite
 _SQLITE = "sqlite:///"
-_LOUD = ("mlflow", "alembic")
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+_LOUD = ("mlflow", "alembic", "urllib3")
+_HTTP = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+"""A server that does not answer within seconds is asked again later; MLflow would wait for minutes."""
 _ANOTHER_DATABASE = "point MLFLOW_TRACKING_URI at another one, such as sqlite:///other.db"
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 
@@ -39,7 +46,8 @@ def connect(uri: str) -> Any:
         StorageError: The database is locked, cannot be read or written, or cannot be reached.
     """
     # MLflow reports every use to its makers over the network, unless this is set before its import.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **_HTTP}.items():
+        os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         # MLflow's own use of SQLAlchemy: nothing that our users could change.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -69,10 +77,10 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"the record {_shown(uri)} needs the Python package {error.name}", f"pip install {error.name}"
+            f"the record {shown(uri)} needs the Python package {error.name}", f"pip install {error.name}"
         ) from error
     except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error) as error:
-        raise _translated(uri, str(error)) from error
+        raise _translated(uri, error) from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -95,6 +103,7 @@ def _create(path: Path) -> None:
             raise StorageError(
                 f"the record {path} cannot be written: not a folder: {error.filename}", _ANOTHER_DATABASE
             ) from error
+        _require_writable(path.parent, path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             with _without_sync():
@@ -133,6 +142,9 @@ def artifact_folder(path: Path) -> Path:
 
 def _check(path: Path) -> None:
     """Fail early on what MLflow would try ten times over two minutes."""
+    if path.is_file():
+        _require_writable(path, path)
+        _require_writable(path.parent, path)
     # "rw", since the first reader after a kill rolls back what was half-written.
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_LOCK_SECONDS)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -140,11 +152,31 @@ def _check(path: Path) -> None:
         raise ConfigError(f"{path} holds tables of another program, expected a database of MLflow", _ANOTHER_DATABASE)
 
 
-def _translated(uri: str, text: str) -> SubarchError:
-    record = f"the record {_shown(uri)}"
-    line = _shown(text.strip().splitlines()[0]) if text.strip() else "no reason given"
+def _require_writable(place: Path, record: Path) -> None:
+    """Raise StorageError where nothing can be written; a record needs its folder too, for its journal."""
+    if os.access(place, os.W_OK):
+        return
+    raise StorageError(f"the record {record} cannot be written: {place} is read-only", _ANOTHER_DATABASE)
+
+
+class RefusedError(StorageError):
+    """The record will not take this, however often it is asked."""
+
+
+class AwayError(StorageError):
+    """Nobody answers."""
+
+
+def _translated(uri: str, error: Exception) -> SubarchError:
+    text = str(error)
+    record = f"the record {shown(uri)}"
+    line = shown(_reason(text))
     if "is locked" in text:
         return StorageError(f"{record} is locked by another process", f"wait for it, or {_ANOTHER_DATABASE}")
+    if "failed with exception" in text or "failed with timeout" in text:
+        return AwayError(f"{record} does not answer", f"start its server, or {_ANOTHER_DATABASE}")
+    if "malformed" in text or "disk I/O error" in text:
+        return StorageError(f"{record} is damaged: {line}", f"restore it, or {_ANOTHER_DATABASE}")
     if "not a database" in text:
         return ConfigError(f"{record} is not a database, expected one of MLflow", _ANOTHER_DATABASE)
     if "database schema" in text or "locate revision" in text:
@@ -154,8 +186,17 @@ def _translated(uri: str, text: str) -> SubarchError:
         )
     if "readonly" in text or "unable to open" in text or "disk is full" in text:
         return StorageError(f"{record} cannot be written: {line}", _ANOTHER_DATABASE)
+    if getattr(error, "error_code", None) in _REFUSALS and "sqlite3" not in text:
+        return RefusedError(f"{record} refuses what it is told: {line}")
     return StorageError(f"{record} cannot be used: {line}", _ANOTHER_DATABASE)
 
 
-def _shown(text: str) -> str:
+def _reason(text: str) -> str:
+    """The line of a failure that says why: SQLAlchemy puts SQLite's reason into parentheses, behind its own advice."""
+    found = re.search(r"\(sqlite3\.\w+\) (.+)", text)
+    return found[1] if found else next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+
+
+def shown(text: str) -> str:
+    """Text without the password of a URI."""
     return _PASSWORD.sub("***@", text)

@@ -5,22 +5,23 @@ The driver is its only writer; work that runs elsewhere sends its results to the
 
 from __future__ import annotations
 
-import logging
 import os
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Self
 
-from subarch.errors import ConfigError
+from subarch.errors import StorageError
+from subarch.tracking.channel import ERROR_TAG, PARENT_TAG, TRACEBACK_TAG, Channel
 from subarch.tracking.database import artifact_folder, connect, explained, sqlite_path
-from subarch.tracking.run import ERROR_TAG, TRACEBACK_TAG, NullRun, Run, stored_value, valid_key
+from subarch.tracking.run import NullRun, Run, stored_value, valid_key
 
 __all__ = ["NullRecord", "NullRun", "Record", "Run", "tracking_uri"]
 
-_log = logging.getLogger(__name__)
-
 _STAGE_TAG = "subarch.stage"
-_PARENT_TAG = "mlflow.parentRunId"
+WAITING_FILE = "record.jsonl"
+"""In an output folder: what happened there and could not be recorded yet."""
 
 
 def tracking_uri() -> str:
@@ -31,29 +32,31 @@ def tracking_uri() -> str:
 class Record:
     """The runs of one experiment; made by `Record.open`."""
 
-    def __init__(self, client: Any, uri: str, experiment_id: str) -> None:
-        self.uri = uri
-        self._client = client
-        self._experiment_id = experiment_id
+    def __init__(self, channel: Channel) -> None:
+        self.uri = channel.uri
+        self._channel = channel
+        self._client = channel.client
 
     @classmethod
-    def open(cls, uri: str | None = None, experiment: str = "subarch") -> Self:
-        """Open the record, and create what is missing of it.
+    def open(cls, uri: str | None = None, experiment: str = "subarch", waiting: Path | None = None) -> Self:
+        """Open the record, and create what is missing of it; a server may be away.
 
         Args:
             uri: An MLflow tracking URI; `tracking_uri()` by default.
             experiment: MLflow's name for a group of runs.
+            waiting: File for what cannot be written at present; what an earlier process left in it is brought in.
 
         Raises:
             ConfigError: The URI names no database of MLflow, or the experiment was deleted.
-            StorageError: The database is locked, or cannot be read, written or reached.
+            StorageError: The database is locked, or cannot be read or written.
         """
         uri = uri or tracking_uri()
         client = connect(uri)
         path = sqlite_path(uri)
-        with explained(uri):
-            location = None if path is None else str(artifact_folder(path) / experiment)
-            return cls(client, uri, _experiment_id(client, experiment, location))
+        location = None if path is None else str(artifact_folder(path) / experiment)
+        channel = Channel(client, uri, (experiment, location), waiting)
+        channel.begin()
+        return cls(channel)
 
     def start(
         self,
@@ -75,26 +78,28 @@ class Record:
             run_id: A run that was interrupted: it goes on as RUNNING, without its old error. A new run takes
                 its place if the record no longer has it.
             tags: A new run has them from its first moment on: no kill leaves it without.
-
-        Raises:
-            StorageError: The database cannot be written.
         """
-        run = None if run_id is None else self._continue(run_id)
-        if run is None:
-            given = {
-                **(tags or {}),
-                _STAGE_TAG: stage,
-                "subarch.version": version("subarch"),
-                "mlflow.source.name": f"subarch {stage}",
-                "mlflow.source.type": "LOCAL",
-            }
-            if parent is not None:
-                given[_PARENT_TAG] = parent
-            with explained(self.uri):
-                info = self._client.create_run(self._experiment_id, tags=given, run_name=name).info
-            run = Run(self._client, info.run_id, self.uri)
+        given = {
+            **(tags or {}),
+            _STAGE_TAG: stage,
+            "subarch.version": version("subarch"),
+            "mlflow.source.name": f"subarch {stage}",
+            "mlflow.source.type": "LOCAL",
+        }
+        if parent is not None:
+            given[PARENT_TAG] = parent
+        operation = {"operation": "start", "run": run_id, "name": name, "tags": given, "time": int(time.time() * 1000)}
+        found, known = self._channel.start(operation)
+        run = Run(self._channel, found, known, outermost=parent is None)
         run.params(config)
         return run
+
+    def known(self, stage: str, parent: str | None) -> list[dict[str, Any]]:
+        """As `runs`, but nothing where the record does not answer: for those who can do without."""
+        try:
+            return self.runs(stage, parent)
+        except StorageError:
+            return []
 
     def runs(self, stage: str | None = None, parent: str | None = None) -> list[dict[str, Any]]:
         """The runs so far, oldest first.
@@ -107,15 +112,20 @@ class Record:
             For each run `run_id`, `name`, `stage`, `status` (MLflow's), `parent`, `started` and `ended` (Unix
             seconds; `ended` is None while it runs), `params` (texts), `metrics` (the last value of each),
             `tags`, `error` and `traceback` (None where it did not fail).
+
+        Raises:
+            StorageError: The record does not answer.
         """
-        wanted = {_STAGE_TAG: stage, _PARENT_TAG: parent}
+        self._channel.require()
+        parent = None if parent is None else self._channel.resolved(parent)
+        wanted = {_STAGE_TAG: stage, PARENT_TAG: parent}
         conditions = [f"tags.`{tag}` = '{value}'" for tag, value in wanted.items() if value is not None]
         found: list[dict[str, Any]] = []
         token = None
         with explained(self.uri):
             while True:
                 page = self._client.search_runs(
-                    [self._experiment_id],
+                    [self._channel.experiment_id],
                     filter_string=" and ".join(conditions),
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
@@ -128,31 +138,22 @@ class Record:
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """The curve of a metric as (step, value), by step; of a step that was logged twice, the later value.
 
+        Of a record that does not answer, what waits to be written there.
+
         Raises:
             StorageError: There is no such run.
         """
-        with explained(self.uri):
-            points = self._client.get_metric_history(run_id, valid_key(metric))
+        waiting = self._channel.points(run_id, valid_key(metric))
+        points: list[Any] = []
+        try:
+            self._channel.require()
+            with explained(self.uri):
+                points = self._client.get_metric_history(self._channel.resolved(run_id), valid_key(metric))
+        except StorageError:
+            if not waiting:
+                raise
         points.sort(key=lambda point: (point.step, point.timestamp))
-        return list({point.step: stored_value(point.value) for point in points}.items())
-
-    def _continue(self, run_id: str) -> Run | None:
-        from mlflow.exceptions import MlflowException
-
-        with explained(self.uri):
-            try:
-                old = self._client.get_run(run_id)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                old = None
-            if old is None or old.info.lifecycle_stage != "active":
-                _log.warning("the record no longer has run %s: a new one begins", run_id)
-                return None
-            self._client.update_run(run_id, status="RUNNING")
-            for tag in {ERROR_TAG, TRACEBACK_TAG} & set(old.data.tags):
-                self._client.delete_tag(run_id, tag)
-        return Run(self._client, run_id, self.uri, old.data.params)
+        return sorted({**{point.step: stored_value(point.value) for point in points}, **dict(waiting)}.items())
 
 
 class NullRecord(Record):
@@ -183,25 +184,6 @@ class NullRecord(Record):
         return []
 
 
-def _experiment_id(client: Any, name: str, location: str | None) -> str:
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            found = client.get_experiment_by_name(name)  # another process was faster
-    if found.lifecycle_stage != "active":
-        raise ConfigError(
-            f"the experiment {name} was deleted",
-            f"mlflow experiments restore --experiment-id {found.experiment_id}",
-        )
-    return str(found.experiment_id)
-
-
 def _as_dict(run: Any) -> dict[str, Any]:
     tags = dict(run.data.tags)
     running = run.info.status == "RUNNING"
@@ -210,7 +192,7 @@ def _as_dict(run: Any) -> dict[str, Any]:
         "name": run.info.run_name,
         "stage": tags.get(_STAGE_TAG),
         "status": run.info.status,
-        "parent": tags.get(_PARENT_TAG),
+        "parent": tags.get(PARENT_TAG),
         "started": run.info.start_time / 1000,
         "ended": None if running or run.info.end_time is None else run.info.end_time / 1000,
         "params": dict(run.data.params),

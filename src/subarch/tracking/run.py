@@ -14,16 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from subarch.errors import InterruptedRun, StorageError
-from subarch.storage import storage_errors
-from subarch.tracking.database import explained
+from subarch.errors import InterruptedRun
+from subarch.tracking.channel import ERROR_TAG, TRACEBACK_TAG, Channel
 
 _log = logging.getLogger(__name__)
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-
-ERROR_TAG = "subarch.error"
-TRACEBACK_TAG = "subarch.traceback"
+Point = tuple[str, float, int, int]
+"""Metric, value, Unix milliseconds, step."""
 
 _FLUSH_SECONDS = 2.0
 _FLUSH_VALUES = 200
@@ -39,46 +37,42 @@ class Run:
     """A run that is going on; as a context manager it ends with the block.
 
     Leaving the block by an exception ends the run as FAILED, with the traceback, or as KILLED where the user
-    stopped it; the exception passes on. Characters that MLflow forbids in names become `_`.
+    stopped it; the exception passes on. Characters that MLflow forbids in names become `_`. What cannot be written
+    at present waits in the channel and stops nothing.
 
     Args:
-        client: The `MlflowClient` of the record.
-        run_id: MLflow's identifier.
-        uri: The record, for messages.
+        channel: The way to the record.
+        run_id: MLflow's identifier, or one of the channel's.
         known: Parameters that the record has of it already.
+        outermost: Whether it belongs to no other run; what waits is written at its end, if it can be.
     """
 
-    run_id: str | None
-
-    def __init__(self, client: Any, run_id: str, uri: str, known: Mapping[str, str] | None = None) -> None:
-        self.run_id = run_id
-        self._client = client
-        self._uri = uri
+    def __init__(
+        self, channel: Channel, run_id: str, known: Mapping[str, str] | None = None, *, outermost: bool = False
+    ) -> None:
+        self._channel, self._own_id, self._outermost = channel, run_id, outermost
         self._known = dict(known or {})
-        self._buffer: list[Any] = []
+        self._buffer: list[Point] = []
         self._flushed = time.monotonic()
         self._ended = False
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's identifier, as far as it is known by now."""
+        return self._channel.resolved(self._own_id)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Add one point to each metric's curve; NaN and infinity are points like any other.
 
         Points are written at most every two seconds, or two hundred at once; a kill loses those not written
-        yet. A database that is busy meanwhile stops nothing: the points wait for the next call.
+        yet.
         """
         self._wait(metrics, step)
         if len(self._buffer) >= _FLUSH_VALUES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
-            try:
-                self.flush()
-            except StorageError as error:
-                self._flushed = time.monotonic()
-                _log.warning("kept %d points for later: %s", len(self._buffer), error.message)
+            self.flush()
 
     def flush(self) -> None:
-        """Write the points that wait.
-
-        Raises:
-            StorageError: The database cannot be written.
-        """
+        """Write the points that wait."""
         while self._buffer:
             self._write(metrics=self._buffer[:_FLUSH_VALUES])
             del self._buffer[:_FLUSH_VALUES]
@@ -96,14 +90,15 @@ class Run:
             failure: As `error` takes it.
 
         Raises:
-            StorageError: The database cannot be written.
+            StorageError: The record cannot be written; then the tags don't wait.
         """
         self._wait(metrics, step)
         while len(self._buffer) > _FLUSH_VALUES:
-            self._write(metrics=self._buffer[:_FLUSH_VALUES])
+            self._channel.write_now(self._batch(metrics=self._buffer[:_FLUSH_VALUES]))
             del self._buffer[:_FLUSH_VALUES]
         # The record writes the tags of a batch after its points.
-        self._write(metrics=self._buffer, tags=_tags({**tags, **({} if failure is None else _error_tags(failure))}))
+        last = _tags({**tags, **({} if failure is None else _error_tags(failure))})
+        self._channel.write_now(self._batch(metrics=self._buffer, tags=last))
         self._buffer.clear()
         self._flushed = time.monotonic()
 
@@ -113,14 +108,12 @@ class Run:
         MLflow never changes a parameter: a continued run keeps its first value, and a different one is only
         warned about.
         """
-        from mlflow.entities import Param
-
         known = self._known
         texts = {valid_key(name): text[:_PARAM_CHARACTERS] for name, text in flatten(params)}
         for name, text in texts.items():
             if known.get(name, text) != text:
                 _log.warning("%s was %s when this run began, and is %s now", name, known[name], text)
-        new = [Param(name, text) for name, text in texts.items() if name not in known]
+        new = [(name, text) for name, text in texts.items() if name not in known]
         for start in range(0, len(new), _BATCH):
             self._write(params=new[start : start + _BATCH])
         self._known = {**texts, **known}
@@ -133,28 +126,23 @@ class Run:
 
     def artifact(self, path: Path) -> None:
         """Copy a file, or a folder under its own name, to the run's files."""
-        with explained(self._uri), storage_errors(path):
-            if path.is_dir():
-                self._client.log_artifacts(self.run_id, str(path), path.name)
-            else:
-                self._client.log_artifact(self.run_id, str(path))
+        self._channel.write({"operation": "artifact", "run": self._own_id, "path": str(path.absolute())})
 
     def error(self, text: str) -> None:
         """Record a traceback; its last line but for a hint becomes the reason shown in lists."""
         self.tags(_error_tags(text))
 
     def finish(self, status: Status = "FINISHED") -> None:
-        """Write what waits, and end the run; ending it again changes nothing.
-
-        Raises:
-            StorageError: The database cannot be written.
-        """
+        """Write what waits, and end the run; ending it again changes nothing."""
         if self._ended:
             return
         self.flush()
-        with explained(self._uri):
-            self._client.set_terminated(self.run_id, status)
+        self._channel.write(
+            {"operation": "end", "run": self._own_id, "status": status, "time": int(time.time() * 1000)}
+        )
         self._ended = True
+        if self._outermost:
+            self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -164,33 +152,35 @@ class Run:
     ) -> None:
         if error is None:
             self.finish()
-            return
-        try:
-            if isinstance(error, Exception) and not isinstance(error, InterruptedRun):
-                self.error("".join(traceback.format_exception(error)))
-                self.finish("FAILED")
-            else:
-                self.finish("KILLED")
-        except StorageError as unwritten:  # must not hide what went wrong first
-            _log.warning("the end of run %s is not recorded: %s", self.run_id, unwritten.message)
+        elif isinstance(error, Exception) and not isinstance(error, InterruptedRun):
+            self.error("".join(traceback.format_exception(error)))
+            self.finish("FAILED")
+        else:
+            self.finish("KILLED")
 
     def _wait(self, metrics: Mapping[str, float], step: int) -> None:
         """Let points wait."""
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
-        self._buffer += [Metric(valid_key(name), float(value), now, step) for name, value in metrics.items()]
+        self._buffer += [(valid_key(name), float(value), now, step) for name, value in metrics.items()]
 
     def _write(self, **batch: Any) -> None:
-        with explained(self._uri):
-            self._client.log_batch(self.run_id, **batch)
+        self._channel.write(self._batch(**batch))
+
+    def _batch(self, **batch: Any) -> dict[str, Any]:
+        content = {name: list(batch.get(name, ())) for name in ("metrics", "params", "tags")}
+        return {"operation": "batch", "run": self._own_id, **content}
 
 
 class NullRun(Run):
     """A run that nobody records; `run_id` is None."""
 
     def __init__(self) -> None:
-        self.run_id = None
+        pass
+
+    @property
+    def run_id(self) -> str | None:
+        """None."""
+        return None
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Do nothing."""
@@ -216,10 +206,8 @@ class NullRun(Run):
         """Do nothing."""
 
 
-def _tags(tags: Mapping[str, str]) -> list[Any]:
-    from mlflow.entities import RunTag
-
-    return [RunTag(valid_key(name), str(value)[-_TAG_CHARACTERS:]) for name, value in tags.items()]
+def _tags(tags: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(valid_key(name), str(value)[-_TAG_CHARACTERS:]) for name, value in tags.items()]
 
 
 def _error_tags(text: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from subarch.arch.first_token import first_token_alone
-from subarch.storage import replacing_file, storage_errors
+from subarch.storage import replacing_file, reserve
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.encode import Encoded, bucketed_batches, ordered_batches, pad
 from subarch.tasks.scoring.measures import higher_is_better
@@ -87,8 +87,8 @@ class TeacherOutputs:
             size = (len(self.data.encoded.input_ids), len(self.hidden_layers), width)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             known = self._hidden_path.exists() and self.path.exists()
-            with storage_errors(self._hidden_path):
-                self.hidden = np.memmap(self._hidden_path, np.float16, "r+" if known else "w+", shape=size)
+            reserve(self._hidden_path, math.prod(size) * np.dtype(np.float16).itemsize, anew=not known)
+            self.hidden = np.memmap(self._hidden_path, np.float16, "r+", shape=size)
             if not known:
                 return
         if self.path.exists():

@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
-from subarch.storage import replacing_file, storage_errors
+from subarch.storage import replacing_file, reserve
 from subarch.tasks.base import Examples
 from subarch.tasks.encode import ordered_batches, pad
 from subarch.tasks.scoring.answers import exact_and_f1
@@ -113,9 +113,9 @@ class SpanTeacher:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.with_suffix(".hidden")
         resumed = self.path.exists() and file.exists()
-        with storage_errors(file):
-            shape = (len(self.windows.starts), width)
-            self.values = np.memmap(file, np.float16, "r+" if resumed else "w+", shape=shape)
+        shape = (len(self.windows.starts), width)
+        reserve(file, shape[0] * width * np.dtype(np.float16).itemsize, anew=not resumed)
+        self.values = np.memmap(file, np.float16, "r+", shape=shape)
         self.known = load_file(self.path)["known"] if resumed else np.zeros(len(self.windows), dtype=bool)
 
     @torch.no_grad()  # not inference_mode: its tensors cannot take part in the student's backward pass

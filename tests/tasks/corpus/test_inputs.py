@@ -151,3 +151,24 @@ def test_files_that_are_broken(files):
             list(units(find_sources([f"{files}/{name}"])))
     with pytest.raises(DataError, match="column 'n' is of type int64"):
         list(units(find_sources([f"{files}/other.parquet"]), text="n"))
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.txt", "/**/*", "/**", "/*/../**/d*.txt"])
+def test_a_link_to_itself_multiplies_nothing(tmp_path, pattern):
+    (tmp_path / "books/deep").mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / f"books/deep/d{number}.txt").write_text("text")
+    for name in ("one", "two", "deep/three"):
+        (tmp_path / "books" / name).symlink_to(tmp_path / "books")
+    (tmp_path / "books/deep/copy.txt").symlink_to("d0.txt")
+    (tmp_path / "books/deep/.hidden.txt").write_text("not read")
+    found = [os.path.basename(os.path.realpath(source.path)) for source in find_sources([f"{tmp_path}/books{pattern}"])]
+    assert sorted(found) == ["d0.txt", "d1.txt", "d2.txt"]
+
+
+def test_folders_behind_links_are_read(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.txt").write_text("text")
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books/link").symlink_to("../elsewhere")
+    assert [source.path for source in find_sources([str(tmp_path / "books")])] == [f"{tmp_path}/books/link/a.txt"]

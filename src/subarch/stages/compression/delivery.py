@@ -17,6 +17,7 @@ import torch
 from subarch.arch.costs import parameters
 from subarch.arch.first_token import first_token_alone
 from subarch.deploy.timing import Latency
+from subarch.errors import StorageError
 from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
@@ -263,11 +264,14 @@ def _curve(record: Record, run_id: str | None) -> list[dict[str, Any]]:
     if run_id is None:
         return []
     points: dict[int, dict[str, Any]] = {}
-    losses = record.history(run_id, "loss")
+    try:
+        losses, scores = record.history(run_id, "loss"), record.history(run_id, "score")
+    except StorageError:  # a record that was lost: the report has everything else
+        return []
     stride = max(1, len(losses) // CURVE_POINTS)
     for step, value in losses[::stride]:
         points.setdefault(step, {"step": step})["loss"] = value
-    for step, value in record.history(run_id, "score"):
+    for step, value in scores:
         points.setdefault(step, {"step": step})["score"] = value
     return [points[step] for step in sorted(points)]
 

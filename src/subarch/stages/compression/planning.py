@@ -19,7 +19,7 @@ from subarch.stages.extraction.plan import LEAST_CANDIDATES
 from subarch.stages.finetuning import FinetuneConfig
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session, seconds_left
-from subarch.storage import read_json, write_json
+from subarch.storage import read_dataclass, write_json
 from subarch.tasks.base import TaskData
 from subarch.tasks.baselines import TRAIN_ROWS
 from subarch.training.settings import LoopConfig
@@ -111,7 +111,7 @@ def read_or_make_plan(
     file = config.out / PLAN
     if not file.exists():
         write_json(file, asdict(_plan(config, session, teacher, data, space)))
-    plan = CompressionPlan(**read_json(file))
+    plan = read_dataclass(CompressionPlan, file)
     planned, *hints = plan.lines(data)
     session.tell("phase", name="planned", detail=planned)
     for hint in hints:

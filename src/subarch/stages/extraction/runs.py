@@ -35,7 +35,7 @@ class CandidateRuns:
     """Trainings that diverged: architecture, θ, steps and reason."""
 
     def __post_init__(self) -> None:
-        self._known = {child["name"] for child in self.session.record.runs("candidate", self.run.run_id)}
+        self._known = {child["name"] for child in self.session.record.known("candidate", self.run.run_id)}
 
     def measure(self, steps: int, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, fptas.Measured]]:
         """ê of each candidate under its θ after so many steps; one that diverged is left out.

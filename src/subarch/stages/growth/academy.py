@@ -76,7 +76,7 @@ class TaskAcademy:
     """Which attempt's points an iteration added."""
 
     def __post_init__(self) -> None:
-        self._children = {child["name"]: child for child in self.session.record.runs("training", self.run.run_id)}
+        self._children = {child["name"]: child for child in self.session.record.known("training", self.run.run_id)}
 
     def train(self, iteration: int, attempt: int, thetas: Sequence[HyperparameterSet]) -> tuple[Trained, ...]:
         """Step 1; fewer than all where the time is up."""

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from subarch.errors import OutputError
 from subarch.optimize.study import Study
-from subarch.stages.output import RUN_FILE
+from subarch.stages.output import RUN_FILE, read_run
 from subarch.storage import read_json, storage_errors, write_json
 
 _NOTES = "thresholds-*.json"
@@ -39,8 +39,8 @@ def leave_note(folder: Path, thresholds: Mapping[str, float | None], metrics: Ma
     Raises:
         OutputError: The folder holds another search: one of other metrics, or no search at all.
     """
-    run = read_json(folder / RUN_FILE)
-    if run["stage"] != "search" or set(run["config"]["metrics"]) != set(metrics):
+    run = read_run(folder)
+    if run["stage"] != "search" or set(run["config"].get("metrics", ())) != set(metrics):
         raise OutputError(f"{folder} holds another run, expected this search", "name its --out")
     write_json(folder / f"thresholds-{time.time_ns()}.json", dict(thresholds))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from subarch.storage import storage_errors
+from subarch.storage import reserve, storage_errors
 from subarch.tasks.base import Array
 
 BUCKET_RECORDS = 2**21
@@ -38,7 +38,8 @@ def mark_duplicates(hashes: Iterable[Array], count: int, folder: Path) -> Array:
         buckets = _deal(hashes, count, folder)
         if not count:
             return np.zeros(0, dtype=bool)
-        marks = np.memmap(folder / "marks.bin", dtype=bool, mode="w+", shape=(count,))
+        reserve(folder / "marks.bin", count, anew=True)
+        marks = np.memmap(folder / "marks.bin", dtype=bool, mode="r+", shape=(count,))
         for path in buckets:
             records = np.fromfile(path, dtype=_RECORD)
             marks[_repeated(records)] = True

@@ -6,7 +6,6 @@ a few MB at a time; plain files can be entered at any unit's end, so that a resu
 
 from __future__ import annotations
 
-import glob
 import gzip
 import hashlib
 import os
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 
 from subarch.errors import ConfigError, DataError
 from subarch.tasks.corpus.documents import Boundaries, Format, Span
+from subarch.tasks.corpus.finding import find_files
 
 STANDARD_INPUT = "-"
 UNIT_BYTES = 2**22
@@ -109,7 +109,7 @@ def find_sources(inputs: Sequence[str], format_: Format | None = None) -> list[S
     """
     if not inputs:
         raise ConfigError("no inputs, expected at least one file", "give --input 'corpus/*.txt'")
-    paths = list(dict.fromkeys(path for pattern in inputs for path in _expand(pattern)))
+    paths = list(dict.fromkeys(path for pattern in inputs for path in _found(pattern)))
     return [_source(path, format_) for path in paths]
 
 
@@ -320,17 +320,8 @@ class _reading:
             raise DataError(f"cannot read {self._name}: {error.strerror or error}") from error
 
 
-def _expand(pattern: str) -> list[str]:
-    if pattern == STANDARD_INPUT:
-        return [pattern]
-    path = Path(pattern).expanduser()
-    if path.is_file():
-        return [str(path)]
-    inside = str(path / "**" / "*") if path.is_dir() else str(path)
-    found = sorted(name for name in glob.glob(inside, recursive=True) if os.path.isfile(name))
-    if not found:
-        raise DataError(f"no file for --input {pattern!r}", "put patterns in quotes, and check the folder")
-    return found
+def _found(pattern: str) -> list[str]:
+    return [pattern] if pattern == STANDARD_INPUT else find_files(pattern)
 
 
 def _source(path: str, format_: Format | None) -> Source:

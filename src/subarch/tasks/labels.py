@@ -145,7 +145,7 @@ def label_name(cell: Any) -> str | None:
         return None
     if isinstance(cell, bool):
         return str(cell).lower()
-    if isinstance(cell, float | Decimal) and math.isfinite(cell) and cell == int(cell) and abs(cell) < EXACT:
+    if isinstance(cell, float | Decimal) and math.isfinite(cell) and cell == int(cell) and -EXACT < cell < EXACT:
         return str(int(cell))
     if isinstance(cell, list | dict | tuple):
         raise ValueError(f"label is {shown(cell)}, expected a word or a number")
@@ -257,7 +257,7 @@ def class_names(labels: Labels) -> tuple[str, ...]:
             f"expected at least two classes{'; ' + labels.note() if labels.missing else ''}",
             "is it the right column? name it with --label",
         )
-    numbers = labels.numbers or {name: as_number(name) for name in names}
+    numbers: Mapping[str, float | None] = labels.numbers or {name: as_number(name) for name in names}
     return tuple(sorted(names, key=lambda name: (numbers[name] is None, numbers[name] or 0.0, name)))
 
 

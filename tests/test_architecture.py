@@ -31,7 +31,6 @@ LEVELS = {
     "flags": 6,
     "recipe": 6,
     "terminal": 6,
-    "streams": 6,
     "api": 7,
     "command": 8,
     "cli": 9,

@@ -320,7 +320,7 @@ def test_a_file_size_limit(folders, tmp_path, run, monkeypatch):
     """The same by the system itself: writing fails in the middle of a file."""
     import resource
 
-    monkeypatch.setattr(Record, "open", NullRecord)
+    monkeypatch.setattr(Record, "open", lambda **named: NullRecord())
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     words = ["export", "--model", folders / "classifier", "--out", tmp_path / "out"]
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))

@@ -50,7 +50,7 @@ def test_an_ascii_stdout_costs_nothing(monkeypatch):
 
 
 PROGRAM = (
-    "import sys; from subarch.streams import keep_streams; keep_streams()\n"
+    "import sys; from subarch.terminal import keep_streams; keep_streams()\n"
     "from subarch.command import guarded, tell\n"
     "from subarch.terminal import ProgressDisplay\n"
     "def work():\n"

@@ -29,7 +29,7 @@ from subarch.flags import (
     SpaceFlags,
     Whole,
 )
-from subarch.streams import drop, keep_streams
+from subarch.terminal import drop, keep_streams
 
 app = App(
     name="subarch",

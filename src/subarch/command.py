@@ -16,7 +16,7 @@ from typing import Any
 
 from subarch.errors import InterruptedRun, SubarchError
 from subarch.flags import DataFlags, ForesightFlags, RunFlags
-from subarch.streams import drop
+from subarch.terminal import drop
 
 STARTED = time.monotonic()
 """When a budget begins to count."""

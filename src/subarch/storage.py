@@ -68,7 +68,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path, "partial")
+        temporary = temporary_beside(path, "partial")
         try:
             temporary.touch()
             mode = _mode(temporary)
@@ -88,7 +88,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path, "partial")
+        temporary = temporary_beside(path, "partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:
@@ -97,7 +97,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 if file.is_file():
                     _finish(file, _mode(temporary))
             if path.exists():
-                old = _temporary(path, "old")
+                old = temporary_beside(path, "old")
                 os.replace(path, old)
                 os.replace(temporary, path)
                 shutil.rmtree(old)
@@ -179,7 +179,8 @@ def _allocate(file: int, size: int) -> None:
 
 def begin_unfinished(folder: Path) -> None:
     """Keep, from now on, the list of what is being written below a folder."""
-    (folder / UNFINISHED).touch()
+    if not (folder / UNFINISHED).exists():
+        (folder / UNFINISHED).touch()
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -200,10 +201,11 @@ def remove_unfinished(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    (folder / UNFINISHED).write_bytes(b"")
+    if any(names):
+        (folder / UNFINISHED).write_bytes(b"")
 
 
-def _temporary(path: Path, ending: str) -> Path:
+def temporary_beside(path: Path, ending: str) -> Path:
     """The name under which `path` is written or put aside, noted in the list of the output folder that it is in."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{ending}")
     for folder in path.parents:

@@ -179,6 +179,8 @@ def test_killed_it_resumes_to_the_same_bytes(tmp_path, texts, tokenizer):
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
     (out / ".train-00000.bin.1.partial").write_bytes(b"half")
+    with (out / ".unfinished").open("a") as list_of_the_killed:
+        list_of_the_killed.write(".train-00000.bin.1.partial\0")
     done = {path.name: path.stat().st_mtime_ns for path in (out / "units").glob("*.safetensors")}
     seen = []
     prepared(out, tokenizer, texts, deduplicate=True, session=Session(on_event=seen.append))
@@ -311,7 +313,7 @@ def test_an_empty_split_is_noted(tmp_path, tokenizer, texts):
 
 
 def test_the_command_says_what_it_made(tmp_path, tokenizer, texts, capsys, monkeypatch):
-    monkeypatch.setattr(Record, "open", classmethod(lambda cls: Session().record))
+    monkeypatch.setattr(Record, "open", lambda **named: Session().record)
     words = ["prepare", "--input", f"{texts}/a.txt", "--input", f"{texts}/b.jsonl", "--tokenizer", tokenizer]
     words += ["--out", str(tmp_path / "out"), "--processes", "1", "--min-words", "2", "--set", "block_size=32"]
     monkeypatch.setattr(sys, "argv", ["subarch", *words])

@@ -4,7 +4,6 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from subarch.errors import ConfigError, StorageError
 from subarch.tracking import channel as channel_module
@@ -50,10 +49,10 @@ def said(caplog, text):
     return [line for line in caplog.messages if text in line]
 
 
-def test_a_server_that_is_away_costs_seconds_and_stops_nothing(tmp_path, caplog):
-    assert MlflowClient  # imported by now: that takes seconds
+def test_a_server_that_is_away_costs_seconds_and_stops_nothing(record, tmp_path, caplog):
+    assert record  # so that MLflow is imported: that takes seconds
     began = time.monotonic()
-    record = Record.open(AWAY, waiting=tmp_path / "record.jsonl")
+    record = Record.open(AWAY, waiting=tmp_path / "away.jsonl")
     with record.start("finetune", name="a", config={"lr": 1}) as run:
         for step in range(500):
             run.log({"loss": float(step)}, step=step)
@@ -62,13 +61,14 @@ def test_a_server_that_is_away_costs_seconds_and_stops_nothing(tmp_path, caplog)
             run.conclude({"f1": 1.0}, 0, {"outcome": "{}"})
     assert time.monotonic() - began < 10
     assert len(said(caplog, "does not answer; the work goes on")) == 1
-    assert said(caplog, f"what it lacks is in {tmp_path}/record.jsonl; the same command brings it in")
+    assert said(caplog, f"what it lacks is in {tmp_path}/away.jsonl; the same command brings it in")
     with pytest.raises(StorageError, match="does not answer"):
         record.runs()
     assert record.known("candidate", run.run_id) == []
 
 
-def test_a_server_that_never_answers_is_given_up_within_seconds(monkeypatch, tmp_path):
+def test_a_server_that_never_answers_is_given_up_within_seconds(record, monkeypatch, tmp_path):
+    assert record
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
 
     class Silent(BaseHTTPRequestHandler):

@@ -98,6 +98,7 @@ class OutputFolder:
             seconds=round(seconds, 3),
         )
         write_json(self.path / RESULT_FILE, result.to_json())
+        remove_unfinished(self.path)
         return result
 
 

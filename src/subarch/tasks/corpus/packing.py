@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from subarch.storage import storage_errors
+from subarch.storage import storage_errors, temporary_beside
 from subarch.tasks.base import Array
 
 FILE_BYTES = 256 * 2**20
@@ -102,6 +102,7 @@ class ShardWriter:
         self._folder, self._split = folder, split
         self._block_size, self._file_bytes = block_size, file_bytes
         self._file: Any = None
+        self._temporary = folder
         self._digest = hashlib.sha256()
         self._rows = self._bytes = 0
         self.files: list[dict[str, Any]] = []
@@ -120,6 +121,7 @@ class ShardWriter:
             raw = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes()
             with storage_errors(self._path):
                 if self._file is None:
+                    self._temporary = temporary_beside(self._path, "partial")
                     self._file = self._temporary.open("wb")
                 self._file.write(raw)
             self._digest.update(raw)
@@ -149,7 +151,3 @@ class ShardWriter:
     @property
     def _path(self) -> Path:
         return self._folder / f"{self._split}-{len(self.files):05d}.bin"
-
-    @property
-    def _temporary(self) -> Path:
-        return self._path.with_name(f".{self._path.name}.{os.getpid()}.partial")

@@ -36,7 +36,7 @@ SCORES = Task(name="t", kind="regression", text="x", label="y", metrics=("rmse",
 
 @pytest.fixture
 def fp32_teacher(monkeypatch):
-    monkeypatch.setattr("subarch.training.classifier.resolve_precision", lambda precision, device: torch.float32)
+    monkeypatch.setattr("subarch.training.classifier.inference_dtype", lambda precision, device: torch.float32)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 from subarch.stages.agreement import check_teacher
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned
+from subarch.stages.output import plain
 from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
 from subarch.tasks.base import TaskData
@@ -27,7 +28,8 @@ def describe(data: TaskData, session: Session) -> dict[str, Any]:
     if session.parent is None:
         for line in lines:
             session.tell("phase", name="data", detail=line)
-    return {**summary.as_json(), "lines": lines}
+    found: dict[str, Any] = plain({**summary.as_json(), "lines": lines})
+    return found
 
 
 def look(

@@ -26,6 +26,10 @@ _HTTP = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
 """A server that does not answer within seconds is asked again later; MLflow would wait for minutes."""
+# MLflow reports every use to its makers over the network, unless this is set before any of it is imported, here or in
+# another module of this room.
+for _name, _value in {"MLFLOW_DISABLE_TELEMETRY": "true", **_HTTP}.items():
+    os.environ.setdefault(_name, _value)
 _ANOTHER_DATABASE = "point MLFLOW_TRACKING_URI at another one, such as sqlite:///other.db"
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 
@@ -45,9 +49,6 @@ def connect(uri: str) -> Any:
         ConfigError: The URI has a scheme that MLflow does not know, or its file is no database of MLflow.
         StorageError: The database is locked, cannot be read or written, or cannot be reached.
     """
-    # MLflow reports every use to its makers over the network, unless this is set before its import.
-    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **_HTTP}.items():
-        os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         # MLflow's own use of SQLAlchemy: nothing that our users could change.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -101,7 +101,7 @@ def test_every_kind_of_task(whole, kind):
     result, out, data, _ = whole(kind)
     metrics = result.metrics
     assert set(metrics) == {
-        *("score", "steps", "best_step", "seconds", "theta", "iterations", "socrates", "points", "trainings"),
+        *("data", "score", "steps", "best_step", "seconds", "theta", "iterations", "socrates", "points", "trainings"),
         "plan",
     }
     assert metrics["plan"] == ""  # no budget, so all of it

@@ -205,7 +205,7 @@ def _parts(values: Array) -> Iterator[Array]:
 
 def _within(each: Array) -> Array:
     """0, 1, ... for each of the numbers, as many as it says."""
-    return np.arange(each.sum()) - np.repeat(each.cumsum() - each, each)
+    return np.asarray(np.arange(each.sum()) - np.repeat(each.cumsum() - each, each))
 
 
 def _same(corpus: Array, left: Array, right: Array, lengths: Array) -> Array:

@@ -213,7 +213,7 @@ def _quotas(strata: Array, count: int, size: int) -> Array:
     """(count,) rows of each stratum, by largest remainder, adding up to `size`; at least 1 each where that fits."""
     rows = np.bincount(strata, minlength=count)
     exact = rows * size / rows.sum()
-    quotas = np.floor(exact).astype(np.int64)
+    quotas: Array = np.floor(exact).astype(np.int64)
     quotas[np.argsort(quotas - exact, kind="stable")[: size - int(quotas.sum())]] += 1
     if size >= count:
         largest = [(-int(quota), stratum) for stratum, quota in enumerate(quotas)]

@@ -149,6 +149,8 @@ def label_name(cell: Any) -> str | None:
         return str(int(number))
     if isinstance(cell, list | dict | tuple):
         raise ValueError(f"label is {shown(cell)}, expected a word or a number")
+    if isinstance(cell, int) and as_number(cell) is None:
+        raise ValueError(f"label {shown(cell)} has {len(str(abs(cell)))} digits, expected a number or a text")
     return f"{cell:f}" if isinstance(cell, Decimal) else str(cell)
 
 

@@ -152,6 +152,7 @@ def test_dates_are_words():
     [
         (["y"], "label is a list, expected a word or a number"),
         ({"a": 1}, "label is a dict"),
+        (10**399, "has 400 digits, expected a number or a text"),
         ("a\ud800", r"label 'a\ud800' holds half of a UTF-16 pair"),
         ("a\0b", r"label 'a\x00b' holds a NUL"),
         (b"\xff\xfe", r"label is b'\xff\xfe', bytes that are not UTF-8"),

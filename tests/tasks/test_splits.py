@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from subarch.tasks.base import Examples
 from subarch.tasks.containment import RUN, words
 from subarch.tasks.families import Relations
-from subarch.tasks.splits import balanced, carve, carve_groups, validation_size, without
+from subarch.tasks.splits import balanced, carve, carve_groups, carve_parts, validation_size, without
 
 
 @pytest.mark.parametrize(
@@ -303,3 +305,30 @@ def test_balanced_drops_the_surplus_of_wrong_rows():
 def test_without_takes_whole_groups():
     whole = grouped(2, 2, 3)
     assert without(whole, {("passage 0", "1 2")}).groups.tolist() == [0] * 3 + [2] * 3 + [3] * 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_that_are_carved_together_are_those_that_are_carved_one_by_one(seed):
+    whole = phrases(30)
+    keep = set(whole.take(np.arange(0, 40, 9)).text_keys())
+    rest, parts = carve_parts(whole, 20, kind="classification", seeds=[seed, seed + 1], keep=keep)
+    once, first = carve(whole, 20, kind="classification", seed=seed, keep=keep)
+    twice, second = carve(once, 20, kind="classification", seed=seed + 1, keep=keep | set(first.text_keys()))
+    assert [rest.texts, *(part.texts for part, _ in parts)] == [twice.texts, first.texts, second.texts]
+
+
+def test_thousands_of_classes_are_carved_in_a_moment():
+    labels = np.arange(20_000) % 5_000
+    whole = Examples([f"text{number}" for number in range(20_000)], None, labels)
+    started = time.process_time()
+    rest, part = carve(whole, 5_000, kind="classification", seed=0)
+    assert time.process_time() - started < 3
+    assert np.bincount(part.labels).tolist() == [1] * 5_000
+    assert np.bincount(rest.labels).tolist() == [3] * 5_000
+
+
+def test_every_class_gets_a_row_where_they_fit():
+    labels = np.array([0] * 90 + [1, 1, 2, 2, 3, 3])
+    whole = Examples([f"text{number}" for number in range(len(labels))], None, labels)
+    _, part = carve(whole, 10, kind="classification", seed=0)
+    assert np.bincount(part.labels).tolist() == [7, 1, 1, 1]

@@ -205,8 +205,7 @@ def _parts(values: Array) -> Iterator[Array]:
 
 def _within(each: Array) -> Array:
     """0, 1, ... for each of the numbers, as many as it says."""
-    within: Array = np.arange(each.sum()) - np.repeat(each.cumsum() - each, each)
-    return within
+    return np.asarray(np.arange(each.sum()) - np.repeat(each.cumsum() - each, each))
 
 
 def _same(corpus: Array, left: Array, right: Array, lengths: Array) -> Array:

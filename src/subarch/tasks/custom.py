@@ -149,7 +149,7 @@ def load_unlabelled(path: Path, task: Task) -> Examples:
             )
     faults = Faults(table.place)
     columns = [column for column in (task.text, task.text_pair) if column is not None]
-    texts, *pairs = (_texts(table, column, range(len(table)), faults) for column in columns)
+    texts, *pairs = [_texts(table, column, range(len(table)), faults) for column in columns]
     faults.check()
     return Examples(texts, pairs[0] if pairs else None)
 

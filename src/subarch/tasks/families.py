@@ -30,18 +30,12 @@ class Relations:
     """What relates the rows of a task to each other and to the texts of other splits."""
 
     def __init__(self, examples: Examples, keep: Collection[tuple[str, str]]) -> None:
-        hashes = np.fromiter(map(hash, examples.each_key()), dtype=np.int64, count=len(examples))
-        _, first, same = np.unique(hashes, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        ranks = np.empty(len(order), dtype=np.int64)
-        ranks[order] = np.arange(len(order))
-        self._key = ranks[same]
+        self._key, rows, hashes = _numbered(examples)
         """(N,) the number of each row's texts, in the order in which they occur first."""
         known = np.array([hash(key) for key in keep], dtype=np.int64)
-        others = [key for key, new in zip(keep, ~np.isin(known, hashes), strict=True) if new]
-        others.sort()
-        rows = first[order]
-        self._kept = np.concatenate([np.isin(hashes[rows], known), np.ones(len(others), dtype=bool)])
+        others = sorted(key for key, old in zip(keep, np.isin(known, hashes), strict=True) if not old)
+        self._kept = np.concatenate([np.isin(hashes, known), np.ones(len(others), dtype=bool)])
+        del hashes
         self._single = examples.pairs is None
         texts = [_each(examples.texts, rows, [key[0] for key in others])]
         if examples.pairs is not None:
@@ -122,6 +116,16 @@ class Relations:
         rows, short = rows[short < len(lowest)], short[short < len(lowest)]
         one = lowest[short] == highest[short]
         component[rows[one]] = lowest[short[one]]
+
+
+def _numbered(examples: Examples) -> tuple[Array, Array, Array]:
+    """(N,) numbers of the rows' texts, and (T,) the first row and the hash of each different one."""
+    hashes = np.fromiter(map(hash, examples.each_key()), dtype=np.int64, count=len(examples))
+    different, first, same = np.unique(hashes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks[same], first[order], different[order]
 
 
 def _each(texts: list[str], rows: Array, others: list[str]) -> Iterator[str]:

@@ -145,10 +145,12 @@ def label_name(cell: Any) -> str | None:
         return None
     if isinstance(cell, bool):
         return str(cell).lower()
-    if isinstance(cell, float | Decimal) and math.isfinite(cell) and cell == int(cell) and -EXACT < cell < EXACT:
-        return str(int(cell))
+    if isinstance(cell, float | Decimal) and abs(number := float(cell)) < EXACT and cell == int(number):
+        return str(int(number))
     if isinstance(cell, list | dict | tuple):
         raise ValueError(f"label is {shown(cell)}, expected a word or a number")
+    if isinstance(cell, int) and as_number(cell) is None:
+        raise ValueError(f"label {shown(cell)} has {len(str(abs(cell)))} digits, expected a number or a text")
     return f"{cell:f}" if isinstance(cell, Decimal) else str(cell)
 
 
@@ -257,7 +259,8 @@ def class_names(labels: Labels) -> tuple[str, ...]:
             f"expected at least two classes{'; ' + labels.note() if labels.missing else ''}",
             "is it the right column? name it with --label",
         )
-    numbers: Mapping[str, float | None] = labels.numbers or {name: as_number(name) for name in names}
+    exact = labels.numbers or {}
+    numbers = {name: exact.get(name, as_number(name)) for name in names}
     return tuple(sorted(names, key=lambda name: (numbers[name] is None, numbers[name] or 0.0, name)))
 
 

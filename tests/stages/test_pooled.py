@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from transformers import AutoModelForSequenceClassification
 
@@ -10,7 +12,7 @@ from stages import tiny
 from subarch.api import run_stage
 from subarch.stages.classify import fresh_modules
 from subarch.stages.finetuning import FinetuneConfig
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
+from subarch.stages.inputs import MEAN_ROWS, DataConfig, ModelFolder, load_data
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +30,31 @@ def pooled(tmp_path_factory, teachers):
 
 
 @pytest.fixture(scope="module")
+def data(rows):
+    return load_data(DataConfig(train=rows))
+
+
+@pytest.fixture(scope="module")
 def compressed_pooled(tmp_path_factory, record, rows, pooled):
     out = tmp_path_factory.mktemp("compressed_pooled") / "out"
     result = run_stage("compress", {**tiny.FAST, "teacher": str(pooled), "out": out, "train": rows})
     return result, out
 
 
-def test_its_classifier_has_one_layer_more_than_the_encoder(pooled, teachers):
+def test_its_classifier_has_one_layer_more_than_the_encoder(pooled, teachers, data):
     folder = ModelFolder.of(str(pooled))
-    assert folder.pooled
+    assert folder.reads_mean(data)
     assert folder.architecture.num_hidden_layers == 3
-    assert folder.classifier_architecture.num_hidden_layers == 4
-    assert not ModelFolder.of(str(teachers())).pooled
+    assert folder.architecture_for(data).num_hidden_layers == 4
+    assert not ModelFolder.of(str(teachers())).reads_mean(data)
+
+
+def test_with_many_rows_a_class_the_first_token_learns_as_much(pooled, data):
+    folder = ModelFolder.of(str(pooled))
+    many = replace(data, train=data.train.take(np.arange(2 * MEAN_ROWS) % len(data.train)))
+    assert not folder.reads_mean(many)
+    assert folder.architecture_for(many).num_hidden_layers == 3
+    assert folder.reads_mean(replace(many, train=many.train.take(np.arange(2 * MEAN_ROWS - 1))))
 
 
 def test_teacher_and_student_are_plain_models(compressed_pooled):
@@ -52,17 +67,17 @@ def test_teacher_and_student_are_plain_models(compressed_pooled):
     assert result.metrics["exports"]["onnx"]["agreement"] > 0.99
 
 
-def test_what_has_a_head_is_not_pooled_again(compressed_pooled, pooled, tmp_path):
+def test_what_has_a_head_is_not_pooled_again(compressed_pooled, pooled, data, tmp_path):
     _, out = compressed_pooled
     folder = tmp_path / "again"
     shutil.copytree(out / "teacher", folder)
     shutil.copy(pooled / "modules.json", folder)
     shutil.copytree(pooled / "1_Pooling", folder / "1_Pooling")
-    assert not ModelFolder.of(str(folder)).pooled
-    assert ModelFolder.of(str(folder)).classifier_architecture.num_hidden_layers == 4
+    assert not ModelFolder.of(str(folder)).reads_mean(data)
+    assert ModelFolder.of(str(folder)).architecture_for(data).num_hidden_layers == 4
 
 
-def test_all_above_its_encoder_learns_at_the_rate_of_a_new_head(pooled, rows, tmp_path):
+def test_all_above_its_encoder_learns_at_the_rate_of_a_new_head(pooled, rows, data, tmp_path):
     config = FinetuneConfig(model="", out=tmp_path, data=DataConfig(train=rows))
-    task = load_data(config.data).task
-    assert fresh_modules(ModelFolder.of(str(pooled)), task, config) == ("bert.pooler.dense", "classifier")
+    found = fresh_modules(ModelFolder.of(str(pooled)), data.task, config, mean=True)
+    assert found == ("bert.pooler.dense", "classifier")

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from subarch.arch.build import draw_head, head_layers
 from subarch.arch.families import axes_of, family_of
 from subarch.arch.first_token import first_token_alone
+from subarch.arch.pooling import put_mean_first
 from subarch.arch.weights import weight_names
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
@@ -51,12 +52,14 @@ def train_classifier(
     """
     data, model, _ = inputs
     session.phase("reading", f"{len(data.train):,} examples")
-    classifier, batches, loss, outputs = _made_ready(config, inputs, answers or config.out / TEACHER_OUTPUTS)
+    classifier, batches, loss, outputs = _made_ready(
+        config, inputs, answers or config.out / TEACHER_OUTPUTS, model.reads_mean(data)
+    )
     sample = data.validation.sample(config.validation_examples)
     evaluate = Scorer(task=data.task, data=model.encode(sample, config.length_for(data.task)), examples=sample)
     context = replace(
         loop_context(config, session, on_event, outputs.save if outputs else lambda: None),
-        fresh=fresh_modules(model, data.task, config),
+        fresh=fresh_modules(model, data.task, config, model.reads_mean(data)),
         frozen=_frozen(config, classifier, model),
         standard_error=evaluate.standard_error,
     )
@@ -102,7 +105,9 @@ def step_seconds(
     loop = replace(config.loop, max_steps=None, epochs=2.0, learning_rate=1e-12, divergence=None)
     with TemporaryDirectory() as folder:
         answers = Path(folder) / TEACHER_OUTPUTS
-        classifier, seen, loss, outputs = _made_ready(config, (replace(data, train=few), model, teacher), answers)
+        classifier, seen, loss, outputs = _made_ready(
+            config, (replace(data, train=few), model, teacher), answers, model.reads_mean(data)
+        )
         short = replace(session, deadline=session.deadline.share(share))
         frozen = _frozen(config, classifier, model)
         context = replace(loop_context(config, short, on_event, lambda: None), checkpoint=None, frozen=frozen)
@@ -137,14 +142,14 @@ def _as_far_as_needed(classifier: PreTrainedModel, outputs: TeacherOutputs | Non
 
 
 def _made_ready(
-    config: FinetuneConfig, inputs: tuple[TaskData, ModelFolder, ModelFolder | None], answers: Path
+    config: FinetuneConfig, inputs: tuple[TaskData, ModelFolder, ModelFolder | None], answers: Path, mean: bool
 ) -> tuple[PreTrainedModel, Batches, Loss, TeacherOutputs | None]:
     """The model, what it reads, its loss, and the teacher's answers if there is one."""
     data, model, teacher = inputs
     assert data.train.labels is not None
     encoded = model.encode(data.train, config.length_for(data.task))
     outputs = None if teacher is None else teacher_outputs(config, data, (encoded, teacher), answers)
-    classifier = fresh_classifier(model, data, config.seed, config)
+    classifier = fresh_classifier(model, data, config.seed, config, mean=mean)
     prepare_for_training(classifier, dropout=config.loop.dropout if outputs is None else config.distillation.dropout)
     batches = training_batches(
         encoded,
@@ -159,15 +164,20 @@ def _made_ready(
 
 
 def fresh_classifier(
-    model: ModelFolder, data: TaskData, seed: int, config: FinetuneConfig | None = None
+    model: ModelFolder, data: TaskData, seed: int, config: FinetuneConfig | None = None, *, mean: bool = False
 ) -> PreTrainedModel:
-    """The classifier of a folder; a head that it lacks is drawn from `seed`, as `config` says if it is given."""
+    """The classifier of a folder; a head that it lacks is drawn from `seed`, as `config` says if it is given.
+
+    With `mean` it reads the mean over its tokens.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = model.classifier(data.task, activated=False)
+        if mean:
+            put_mean_first(classifier)
         # A model that Agora goes on from has its head by then.
         if config is not None and config.draws_head and not model.answers(data.task):
-            draw_head(classifier, fresh_modules(model, data.task, config), config.head_init, config.head_scale)
+            draw_head(classifier, fresh_modules(model, data.task, config, mean), config.head_init, config.head_scale)
     if data.task.kind == "regression" and not model.answers(data.task) and data.train.labels is not None:
         # Starting at the mean answer spares the first epochs the climb towards it.
         last = [module for module in classifier.modules() if isinstance(module, torch.nn.Linear)][-1]
@@ -176,14 +186,14 @@ def fresh_classifier(
     return classifier
 
 
-def fresh_modules(model: ModelFolder, task: Task, config: FinetuneConfig) -> tuple[str, ...]:
+def fresh_modules(model: ModelFolder, task: Task, config: FinetuneConfig, mean: bool) -> tuple[str, ...]:
     """Modules of the classifier that start from noise: none where the folder answers the task.
 
-    Where the encoder's vector is the mean over its tokens, it was not trained together with any layer above it.
+    What reads the `mean` over the encoder's tokens was not trained together with it.
     """
     if model.answers(task):
         return ()
-    head = "two_layer" if model.pooled and config.head == "default" else config.head
+    head = "two_layer" if mean and config.head == "default" else config.head
     return head_layers(model.architecture.family, head, weight_names(model.path))
 
 

@@ -97,7 +97,7 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> list
     require_onnx()
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
     search = config.extract.for_extract(teacher=config.teacher, out=config.out, data=config.data)
-    space = candidate_space(search, teacher.classifier_architecture, smallest)
+    space = candidate_space(search, teacher.architecture_for(data), smallest)
     if config.agora is not None:
         names: dict[str, Any] = {"model": config.teacher, "teacher": config.teacher}
         last = FinetuneConfig(**names, out=config.out, data=config.data, agora=config.agora)

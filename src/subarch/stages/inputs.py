@@ -16,7 +16,7 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.configuration import labels_of
 from subarch.arch.families import family_of
 from subarch.arch.folders import read_config, resolve
-from subarch.arch.pooling import pools_by_mean, put_mean_first
+from subarch.arch.pooling import pools_by_mean
 from subarch.arch.pretrained import (
     has_head,
     has_span_head,
@@ -48,6 +48,8 @@ multi-label, and takes single-label for two outputs or more."""
 _ANSWERS = {"regression": "one real-valued output", "choice": "one output a choice", "span": "spans"}
 _HINT = "fine-tune it on the task first"
 
+MEAN_ROWS = 500
+"""Training rows a class below which the mean over the tokens is worth its layer; ours (docs/decisions.md)."""
 DATA_SEED = 0
 """The split never depends on a run's seed, so that seeds are compared on the same data."""
 
@@ -158,20 +160,16 @@ class ModelFolder:
         """Its sizes."""
         return Architecture.from_config(self.config)
 
-    @cached_property
-    def pooled(self) -> bool:
-        """Whether it is an encoder trained for the mean over its tokens, which its classifier will read."""
-        return not self._has_head and pools_by_mean(self.path)
+    def reads_mean(self, data: TaskData) -> bool:
+        """Whether its classifier will read the mean over the tokens: where it was trained for that, and rows are few."""
+        few = len(data.train) < MEAN_ROWS * max(1, len(data.task.labels))
+        return few and not self._has_head and pools_by_mean(self.path)
 
-    @property
-    def classifier_architecture(self) -> Architecture:
-        """The sizes of its `classifier`, which has one layer more where that is what puts the mean first."""
+    def architecture_for(self, data: TaskData) -> Architecture:
+        """The sizes of its classifier, which has one layer more where that is what puts the mean first."""
+        added = self.reads_mean(data) and family_of(self.architecture.family).reads_first_token
         layers = self.architecture.num_hidden_layers
-        return self.architecture.replace(num_hidden_layers=layers + 1) if self._gets_a_layer else self.architecture
-
-    @property
-    def _gets_a_layer(self) -> bool:
-        return self.pooled and family_of(self.architecture.family).reads_first_token
+        return self.architecture.replace(num_hidden_layers=layers + 1) if added else self.architecture
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -246,8 +244,6 @@ class ModelFolder:
         names = dict(enumerate(task.labels)) if task.labels else {0: task.label}
         problem = _PROBLEM_TYPES[task.kind]
         model = load_classifier(self.path, id2label=names, problem_type=problem, activated=activated)
-        if self.pooled:
-            put_mean_first(model)
         classifier = family_of(self.architecture.family).classifier
         # That of a tagger has the same name.
         if not self.answers(task) and f"{classifier}.weight" in weight_names(self.path):

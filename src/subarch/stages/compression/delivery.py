@@ -175,8 +175,9 @@ def _time(
     limit = seconds_left(session.deadline)
     seconds = None if limit is None else max(2.0, limit - 3.0)
     # A layer that only puts the mean first would make the teacher look slower than its user's encoder is.
-    given = ModelFolder.of(config.teacher)
-    with first_token_alone(contestants["teacher"][0].model) if given.pooled else nullcontext():
+    given = ModelFolder.of(config.teacher).architecture.num_hidden_layers
+    grew = models["teacher"].architecture.num_hidden_layers > given
+    with first_token_alone(contestants["teacher"][0].model) if grew else nullcontext():
         return in_turn(contestants, settings.threads, settings.repeats, seconds)
 
 

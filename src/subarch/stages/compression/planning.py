@@ -139,7 +139,7 @@ def _plan(
     costs = _Costs(
         config=config,
         row=row,
-        smaller=_smaller(teacher.classifier_architecture, space),
+        smaller=_smaller(teacher.architecture_for(data), space),
         rows=len(data.train),
         classes=data.task.num_outputs,
     )

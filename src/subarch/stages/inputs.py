@@ -161,7 +161,7 @@ class ModelFolder:
         return Architecture.from_config(self.config)
 
     def reads_mean(self, data: TaskData) -> bool:
-        """Whether its classifier will read the mean over the tokens: where it was trained for that, and rows are few."""
+        """Whether its classifier will read the mean over the tokens: it was trained for that, and rows are few."""
         few = len(data.train) < MEAN_ROWS * max(1, len(data.task.labels))
         return few and not self._has_head and pools_by_mean(self.path)
 

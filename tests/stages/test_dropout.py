@@ -25,6 +25,6 @@ def test_dropout(changes, taught, kept, rows, teachers, tmp_path):
     (config,) = configured("finetune", given | ({"teacher": str(folder)} if taught else {})).args
     teacher = ModelFolder.of(folder) if taught else None
     inputs = (aligned(load_data(config.data), ModelFolder.of(folder)), ModelFolder.of(config.model), teacher)
-    classifier, *_ = classify._made_ready(config, inputs, tmp_path / "answers.safetensors")
+    classifier, *_ = classify._made_ready(config, inputs, tmp_path / "answers.safetensors", mean=False)
     shares = {module.p for module in classifier.modules() if isinstance(module, torch.nn.Dropout)}
     assert shares == ({0.1} if kept else {0.0})

@@ -258,12 +258,14 @@ def test_only_safe_files_are_downloaded(folder, monkeypatch):
         "model.safetensors",
         "config.json",
         "vocab.txt",
+        "1_Pooling/config.json",
         "pytorch_model.bin",
         "onnx/model.safetensors",
+        "1b/model.safetensors",
         "run.py",
     ]
     patterns = {key: asked[key] for key in ("allow_patterns", "ignore_patterns")}
-    assert list(huggingface_hub.utils.filter_repo_objects(files, **patterns)) == files[:3]
+    assert list(huggingface_hub.utils.filter_repo_objects(files, **patterns)) == files[:4]
 
 
 def test_the_packaged_teacher_is_found_but_not_imported():

@@ -58,8 +58,9 @@ def resolve(source: str | Path) -> Path:
                 huggingface_hub.snapshot_download(
                     str(source),
                     allow_patterns=["*.safetensors", "*.json", "*.txt"],
-                    # files in subfolders belong to other formats of the same model
-                    ignore_patterns=["*/*"],
+                    # Files in subfolders belong to other formats of the same model, but for 1_Pooling: there
+                    # sentence-transformers says what it takes for the vector of a text.
+                    ignore_patterns=["[!1]*/*", "1[!_]*/*"],
                 )
             )
     check_folder(folder)

@@ -34,7 +34,7 @@ def test_finetune_names_a_leak_and_keeps_what_it_told(leaking, teachers, tmp_pat
     result = run_stage("finetune", settings, session=Session(on_event=events.append))
     lines = told(events)
     assert lines[0] == "text 'text', label 'label': classification, 2 classes"
-    assert "40 of 40 rows of test stand both in train and in test" in lines
+    assert "40 of 40 rows of test stand both in train and in test: its score may be too good" in lines
     assert result.metrics["data"]["lines"] == lines
     assert read_json(tmp_path / "out" / "result.json")["metrics"]["data"]["overlaps"]["test in train"] == 40
 
@@ -44,6 +44,7 @@ def test_drop_overlap_takes_the_rows_out_of_train(leaking, teachers, tmp_path):
     settings = {**SHORT, "model": str(teachers()), "train": train, "test": test, "out": tmp_path / "out"}
     data = run_stage("finetune", {**settings, "drop_overlap": True}).metrics["data"]
     assert data["overlaps"]["test in train"] == 0
+    assert not any("stand both in" in line for line in data["lines"])
     assert any("40 rows of train stand in validation or test too and are left out" in line for line in data["lines"])
 
 
@@ -65,7 +66,7 @@ def test_evaluate_says_that_it_scores_a_part_and_whether_train_held_it(leaking, 
     events.clear()
     whole = {"model": model, "train": train, "test": test, "out": tmp_path / "whole"}
     run_stage("evaluate", whole, session=Session(on_event=events.append))
-    assert "40 of 40 rows of test stand both in train and in test" in told(events)
+    assert "40 of 40 rows of test stand both in train and in test: its score may be too good" in told(events)
 
 
 def test_a_test_file_alone_is_scored_whole(leaking, school, tmp_path):

@@ -23,7 +23,7 @@ def test_files_are_summed_up(tmp_path):
         "train: 2 rows have no label and are left out",
         "test: 1 rows have no label and are left out",
         "test: 2 rows are copies of others, with 1 labels that contradict",
-        "2 of 5 rows of test stand both in train and in test",
+        "2 of 5 rows of test stand both in train and in test: its score may be too good",
         "the classes 'Spam' and 'spam' differ only in case or spacing",
     ]
     told = json.loads(json.dumps(summary.as_json()))

@@ -27,7 +27,6 @@ from subarch.tasks.labels import (
     read_labels,
     scores,
 )
-from subarch.tasks.overlap import shared_rows
 from subarch.tasks.splits import carve_parts
 from subarch.tasks.tables import Table, read_table
 
@@ -238,9 +237,6 @@ def _complete(parts: dict[str, Examples], task: Task, path: Path, seed: int) -> 
         inside = 0 if split in missing or task.text_pair else rows_inside(parts[split].texts, parts["train"].texts)
         if inside:
             notes.append(f"{inside} texts of {split} stand inside longer ones of train: its score may be too good")
-        shared = 0 if split in missing else int(shared_rows(parts[split], parts["train"]).sum())
-        if shared:
-            notes.append(f"{shared} rows stand both in train and in {split}: its score may be too good")
     return parts, notes
 
 

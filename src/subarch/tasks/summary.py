@@ -88,7 +88,8 @@ class DataSummary:
             if rows:
                 part, whole = place.split(" in ")
                 lines.append(
-                    f"{rows:,} of {self.splits[part].rows:,} rows of {part} stand both in {whole} and in {part}"
+                    f"{rows:,} of {self.splits[part].rows:,} rows of {part} stand both in {whole} and in {part}: "
+                    "its score may be too good"
                 )
         lines += [f"the classes {one!r} and {other!r} differ only in case or spacing" for one, other in self.similar]
         return lines

@@ -37,7 +37,7 @@ from scipy.special import log_softmax
 import agora
 from subarch.running.machine import describe_machine
 from subarch.stages import classify
-from subarch.stages.finetuning import DistillationConfig, FinetuneConfig
+from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.session import Session
 from subarch.training.classifier import Scorer

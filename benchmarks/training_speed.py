@@ -23,7 +23,7 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from subarch.running.machine import describe_machine
-from subarch.stages.classify import fresh_classifier
+from subarch.stages.finetuning.training import fresh_model
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.training.classifier import EncodedData, loss_for, training_batches
 from subarch.training.loop import LoopContext, train
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def ours(data: Any, model: ModelFolder, encoded: EncodedData) -> float:
-    classifier = fresh_classifier(model, data, 0)
+    classifier = fresh_model(model, data, 0)
     prepare_for_training(classifier, dropout=True)
     batches = training_batches(encoded, batch_size=BATCH, seed=0)
     config = LoopConfig(max_steps=batches.count, batch_size=BATCH)
@@ -74,7 +74,7 @@ def ours(data: Any, model: ModelFolder, encoded: EncodedData) -> float:
 
 
 def trainer(data: Any, model: ModelFolder, encoded: EncodedData) -> float:
-    classifier = fresh_classifier(model, data, 0)
+    classifier = fresh_model(model, data, 0)
     rows = []
     for index in range(len(encoded.encoded)):
         one = encoded.encoded.take(np.asarray([index]))

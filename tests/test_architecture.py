@@ -25,15 +25,16 @@ LEVELS = {
     "report": 4,
     "training": 4,
     "deploy": 4,
-    "stages": 5,
-    "dashboard": 5,
+    "kinds": 5,
+    "stages": 6,
+    "dashboard": 6,
     # The way in: flags and recipe files, Python arguments, progress.
-    "flags": 6,
-    "recipe": 6,
-    "terminal": 6,
-    "api": 7,
-    "command": 8,
-    "cli": 9,
+    "flags": 7,
+    "recipe": 7,
+    "terminal": 7,
+    "api": 8,
+    "command": 9,
+    "cli": 10,
 }
 DASHBOARD_SEES = {"dashboard", "report", "tracking", "optimize", "errors", "storage"}
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc"}

@@ -15,7 +15,7 @@ from subarch.api import run_stage
 from subarch.errors import ConfigError, DataError, InterruptedRun, ModelError
 from subarch.report.answers import answer
 from subarch.stages import inputs
-from subarch.stages.finetuning import DistillationConfig, FinetuneConfig
+from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData

@@ -1,4 +1,4 @@
-from subarch.stages.saving import _card
+from subarch.stages.finetuning.saving import _card
 from subarch.tasks.base import Task
 
 

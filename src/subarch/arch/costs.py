@@ -18,8 +18,8 @@ from subarch.arch.architecture import SLIDING, Architecture
 from subarch.arch.families import family_of
 from subarch.errors import ConfigError, did_you_mean
 
-Head = Literal["none", "pooler", "sequence-classification", "masked-lm"]
-HEADS: tuple[Head, ...] = ("none", "pooler", "sequence-classification", "masked-lm")
+Head = Literal["none", "pooler", "sequence-classification", "question-answering", "masked-lm"]
+HEADS: tuple[Head, ...] = ("none", "pooler", "sequence-classification", "question-answering", "masked-lm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,15 @@ def _head_parameters(architecture: Architecture, head: Head, num_labels: int) ->
         case "sequence-classification":
             # a dense layer (BERT: the pooler) and the labels; ModernBERT has a norm where others have a bias
             return (H**2 + H) + (H * C + C)
+        case "question-answering":
+            return (H**2 + H if _dense_below_spans(architecture) else 0) + (2 * H + 2)
         case "masked-lm":
             return _FORMS[architecture.family].masked_lm(architecture)
+
+
+def _dense_below_spans(architecture: Architecture) -> bool:
+    """ModernBERT has its dense layer below the head for spans too, and both see every token."""
+    return family_of(architecture.family).classifier_dense == "head.dense"
 
 
 def _head_flops(architecture: Architecture, head: Head, n: int, num_labels: int) -> int:
@@ -111,6 +118,8 @@ def _head_flops(architecture: Architecture, head: Head, n: int, num_labels: int)
             return 2 * H**2
         case "sequence-classification":
             return 2 * H**2 + 2 * H * num_labels
+        case "question-answering":
+            return n * ((2 * H**2 if _dense_below_spans(architecture) else 0) + 4 * H)
         case "masked-lm":
             return n * (2 * H * E + 2 * E * V)
 

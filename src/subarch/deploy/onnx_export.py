@@ -1,4 +1,4 @@
-"""A classifier as one ONNX file, in fp32 and in int8 (extra `onnx`)."""
+"""A model as one ONNX file, in fp32 and in int8 (extra `onnx`)."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ def require_onnx(*packages: str) -> None:
         raise MissingExtraError(f"ONNX needs {', '.join(missing)}, not installed", "pip install 'subarch[onnx]'")
 
 
-class _Logits(nn.Module):
+class _Function(nn.Module):
     """The model as a function of positional arrays, which is what an ONNX graph is."""
 
-    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self.names = model, names
+        self.model, self.names, self.outputs = model, names, outputs
 
-    def forward(self, *arrays: Tensor) -> Tensor:
-        logits: Tensor = self.model(**dict(zip(self.names, arrays, strict=True))).logits
-        return logits
+    def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
+        found = self.model(**dict(zip(self.names, arrays, strict=True)))
+        return tuple(getattr(found, name) for name in self.outputs)
 
 
-def export_onnx(model: nn.Module, names: tuple[str, ...], path: Path) -> None:
+def export_onnx(model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...], path: Path) -> None:
     """Write the fp32 graph with any batch size and length, weights inside the file.
 
     The last layer is computed for the token alone that the classifier reads (`first_token_alone`).
 
     Args:
-        model: A transformers classifier, fp32, on the CPU.
+        model: A transformers model with a head, fp32, on the CPU.
         names: The inputs it takes, of `INPUTS`, in this order.
+        outputs: What of its output the graph gives, in this order.
         path: The `.onnx` file.
     """
     require_onnx()
@@ -62,11 +63,11 @@ def export_onnx(model: nn.Module, names: tuple[str, ...], path: Path) -> None:
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     with replacing_file(path) as temporary, _quiet(), first_token_alone(model):
         torch.onnx.export(
-            _Logits(model, names).eval(),
+            _Function(model, names, outputs).eval(),
             arrays,
             temporary,
             input_names=list(names),
-            output_names=["logits"],
+            output_names=list(outputs),
             dynamic_shapes=(tuple(axes for _ in names),),
             dynamo=True,
             external_data=False,

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from subarch.arch.configuration import SIGMOID
-from subarch.deploy.runtime import ONNX_FILE, answer, open_runtime
+from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, answer
 from subarch.errors import DataError, ModelError
 from subarch.running.machine import describe_machine
 from subarch.stages.inputs import ModelFolder, aligned
@@ -164,8 +164,9 @@ def _asked(model: ModelFolder, task: Task, examples: Examples, max_length: int) 
         return None
     encoded, labels = read.encoded.take(rows), sample.labels[rows]
     if (model.path / ONNX_FILE).exists():
-        return answer(open_runtime(model.path, int(describe_machine()["threads"])), encoded, read.pad_token_id), labels
-    return predict(model.classifier(task), encoded, read.pad_token_id), labels
+        runtime = OnnxRuntime(model.path / ONNX_FILE, int(describe_machine()["threads"]))
+        return answer(runtime, encoded, read.pad_token_id), labels
+    return predict(model.model_for(task), encoded, read.pad_token_id), labels
 
 
 def _of_classes(teacher: ModelFolder, task: Task, found: Agreement) -> tuple[str, str | None]:

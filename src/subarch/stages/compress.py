@@ -15,7 +15,7 @@ from subarch.running.budget import Budget, Deadline, parse_duration
 from subarch.stages.compression.delivery import deliver
 from subarch.stages.compression.planning import read_or_make_plan
 from subarch.stages.compression.settings import CompressConfig
-from subarch.stages.extract import extract, require_searchable
+from subarch.stages.extract import extract
 from subarch.stages.extraction.plan import candidate_space
 from subarch.stages.finetune import FinetuneConfig, finetune
 from subarch.stages.growth.admission import prepared
@@ -93,7 +93,6 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> list
     """Refuse what can be refused before anything is written; the students that the search may look at."""
     if Path(config.teacher).is_dir() and config.out.resolve() == Path(config.teacher).resolve():
         raise ConfigError(f"--out {config.out} is the teacher's own folder", "choose another --out")
-    require_searchable(data.task)
     require_onnx()
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
     search = config.extract.for_extract(teacher=config.teacher, out=config.out, data=config.data)

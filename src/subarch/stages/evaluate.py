@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from subarch.deploy.runtime import answer, open_runtime
+from subarch.deploy.runtime import TorchRuntime, answer, open_runtime
 from subarch.errors import ConfigError
+from subarch.kinds.base import Tokenised
+from subarch.kinds.registry import kind_of
 from subarch.running.machine import describe_machine
 from subarch.stages.agreement import check_order
 from subarch.stages.evaluate_suite import evaluate_suite
@@ -20,7 +25,6 @@ from subarch.stages.looking import describe
 from subarch.stages.output import Result, claim, is_finished
 from subarch.stages.reading import check_reading
 from subarch.stages.session import Session
-from subarch.stages.span import predict_span_task
 from subarch.stages.target import Target, own_data, read_target
 from subarch.tasks.base import Array, Examples, Task
 from subarch.tasks.scoring.classes import class_scores
@@ -33,7 +37,7 @@ from subarch.tasks.suites.averages import SUITES
 from subarch.tasks.suites.submissions import read_submission, write_submission
 from subarch.training.processes import require_one_process
 
-__all__ = ["PREDICTIONS", "EvaluateConfig", "answers_of", "evaluate", "predict_task", "scores"]
+__all__ = ["PREDICTIONS", "EvaluateConfig", "evaluate", "opened", "predict_task", "scores"]
 
 PREDICTIONS = "predictions.parquet"
 ALWAYS_ANSWERED = frozenset({"squad1"})
@@ -107,22 +111,27 @@ def predict_task(
 
     `engine` is the folder of an export of the model that is asked in its place.
     """
-    length = max_length or task.max_length
-    if task.kind == "span":
-        said = predict_span_task(model, examples, length)
-        return replace(said, threshold=float("inf")) if task.name in ALWAYS_ANSWERED else said
-    outputs = answers_of(model, examples, length, engine)
-    match = model.match(task) if task.kind == "classification" else None
+    kind, rows = kind_of(task), model.tokenise(task, examples, max_length or task.max_length)
+    outputs = opened(model, task, engine)(rows)
+    match = model.match(task) if task.labels else None
     if match is not None:
         outputs = outputs[:, list(match.order)]
-    return Predictions(outputs=outputs)
+    said = kind.as_set(kind.predictions(outputs, rows, examples), model.path)
+    return replace(said, threshold=float("inf")) if task.name in ALWAYS_ANSWERED else said
 
 
-def answers_of(model: ModelFolder, examples: Examples, max_length: int, engine: Path | None = None) -> Array:
-    """Outputs of a model folder, (examples, classes or 1), by whatever runtime the folder, or `engine`, is for."""
-    encoded = model.encode(examples, max_length)
-    runtime = open_runtime(engine or model.path, int(describe_machine()["threads"]))
-    return answer(runtime, encoded.encoded, encoded.pad_token_id)
+def opened(model: ModelFolder, task: Task, engine: Path | None = None) -> Callable[[Tokenised], Array]:
+    """Gives outputs of a model folder, as `Kind.predict` does, by whatever runtime the folder, or `engine`, is for."""
+    kind = kind_of(task)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    threads = int(describe_machine()["threads"])
+    runtime = open_runtime(engine or model.path, threads, lambda path: kind.opened(path, task).to(device))
+
+    def ask(rows: Tokenised) -> Array:
+        with kind.sparing(runtime.model) if isinstance(runtime, TorchRuntime) else nullcontext():
+            return answer(runtime, rows.data.encoded, rows.data.pad_token_id, by_token=kind.by_token)
+
+    return ask
 
 
 def scores(task: Task, outputs: np.ndarray, examples: Examples, seed: int) -> dict[str, Any]:

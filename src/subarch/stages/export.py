@@ -11,10 +11,11 @@ from typing import Literal
 import numpy as np
 
 from subarch.arch.architecture import Architecture
-from subarch.arch.pretrained import load_classifier, quiet_transformers
+from subarch.arch.pretrained import quiet_transformers
 from subarch.deploy.onnx_export import INPUTS, export_onnx, quantize_int8, require_onnx
 from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, TorchRuntime
 from subarch.errors import SubarchError
+from subarch.kinds.base import Kind
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
@@ -70,13 +71,14 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
 def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> dict[str, dict[str, float]]:
     # Eager attention: sdpa's graph guards every softmax against rows without any token, which costs an eighth of the
     # latency of a short input, and no row is without its [CLS].
-    classifier = load_classifier(model.path, attn_implementation="eager").eval()
+    kind = model.exported_as
+    network = kind.saved(model.path).eval()
     names = tuple(name for name in INPUTS if name in model.tokenizer.model_input_names)
     inputs = _random_inputs(names, model.architecture, config.seed)
-    expected = [TorchRuntime(classifier)(arrays) for arrays in inputs]
+    expected = [TorchRuntime(kind.network(network))(arrays) for arrays in inputs]
     plain = config.out / "onnx" / ONNX_FILE
     session.phase("exporting", "onnx")
-    export_onnx(classifier, names, plain)
+    export_onnx(network, names, kind.output_names, plain)
     metrics: dict[str, dict[str, float]] = {}
     for name in config.formats:
         target = config.out / name / ONNX_FILE
@@ -85,7 +87,8 @@ def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> d
             quantize_int8(plain, target)
         _copy_companions(model, target.parent)
         outputs = [OnnxRuntime(target, threads=1)(arrays) for arrays in inputs]
-        metrics[name] = _agreement(expected, outputs) | {"model_bytes": folder_bytes(target)}
+        masks = [arrays["attention_mask"] for arrays in inputs]
+        metrics[name] = _agreement(kind, expected, outputs, masks) | {"model_bytes": folder_bytes(target)}
         if name == "onnx" and metrics[name]["max_difference"] > TOLERANCE:
             raise SubarchError(
                 f"the ONNX export differs from PyTorch by {metrics[name]['max_difference']:.2g}, expected at most "
@@ -109,11 +112,15 @@ def _random_inputs(names: Sequence[str], architecture: Architecture, seed: int) 
     return inputs
 
 
-def _agreement(expected: list[np.ndarray], found: list[np.ndarray]) -> dict[str, float]:
-    wanted, got = np.concatenate(expected), np.concatenate(found)
-    spread = float(wanted.std()) or 1.0
-    same = wanted.argmax(1) == got.argmax(1) if wanted.shape[1] > 1 else np.abs(wanted - got)[:, 0] < 0.1 * spread
-    return {"max_difference": float(np.abs(wanted - got).max()) / spread, "agreement": float(same.mean())}
+def _agreement(
+    kind: Kind, expected: list[np.ndarray], found: list[np.ndarray], masks: list[np.ndarray]
+) -> dict[str, float]:
+    compared = [kind.compare(*batch) for batch in zip(expected, found, masks, strict=True)]
+    differences, same = zip(*compared, strict=True)
+    return {
+        "max_difference": max(float(each.max()) for each in differences),
+        "agreement": float(np.concatenate(same).mean()),
+    }
 
 
 def _copy_companions(model: ModelFolder, folder: Path) -> None:

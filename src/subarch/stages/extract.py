@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from subarch.arch.architecture import Architecture
-from subarch.errors import ConfigError
 from subarch.optimize import fptas
 from subarch.optimize.halving import Rung, halve, rung_steps
 from subarch.running.budget import Deadline
@@ -27,15 +26,13 @@ from subarch.stages.looking import describe, look
 from subarch.stages.output import Result, claim, is_finished
 from subarch.stages.session import Session
 from subarch.storage import write_json
-from subarch.tasks.base import Task, TaskData
+from subarch.tasks.base import TaskData
 from subarch.training.processes import require_one_process
 
-__all__ = ["PRESETS", "ExtractConfig", "extract", "require_searchable"]
+__all__ = ["PRESETS", "ExtractConfig", "extract"]
 
 WEIGHING = 0.1
 """Share of the search's time after which the pass that weighs the teacher's parts may stop early; ours."""
-SEARCHED = ("classification", "regression")
-"""Kinds of tasks whose surrogate error is defined."""
 
 
 def extract(config: ExtractConfig, session: Session | None = None) -> Result:
@@ -129,18 +126,8 @@ def open_source(config: ExtractConfig, teacher: ModelFolder) -> Source:
 
         return CorpusSource.of(config, teacher)
     data = load_data(config.data)
-    require_searchable(data.task)
     teacher.require_answers(data.task)
     return TaskSource(config, data, teacher)
-
-
-def require_searchable(task: Task) -> None:
-    """Raise ConfigError unless the task's surrogate error is defined."""
-    if task.kind not in SEARCHED:
-        raise ConfigError(
-            f"{task.name} is a {task.kind}, but the search judges by classes or numbers",
-            "distil into a model of your choice: subarch finetune --model SMALL --teacher DIR",
-        )
 
 
 def _search(config: ExtractConfig, session: Session, plan: Plan, runs: CandidateRuns) -> list[Rung[Architecture]]:

@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
 from subarch.arch.build import head_layers
 from subarch.arch.weights import weight_names
 from subarch.errors import ConfigError, DataError
+from subarch.kinds.registry import kind_of
 from subarch.running.budget import Deadline, parse_duration
 from subarch.stages.agreement import check_teacher
-from subarch.stages.classify import train_classifier
-from subarch.stages.finetuning import CHECKPOINT, TEACHER_OUTPUTS, DistillationConfig, FinetuneConfig
+from subarch.stages.finetuning.saving import save_model
+from subarch.stages.finetuning.settings import CHECKPOINT, TEACHER_OUTPUTS, DistillationConfig, FinetuneConfig
+from subarch.stages.finetuning.suite import finetune_suite
+from subarch.stages.finetuning.training import train_on_task
 from subarch.stages.growth.academy import clear
 from subarch.stages.growth.admission import admit, prepared
 from subarch.stages.growth.agora import finetune_agora
@@ -26,15 +27,12 @@ from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.looking import describe
 from subarch.stages.output import OutputFolder, Result, claim, is_finished
 from subarch.stages.reading import check_reading
-from subarch.stages.saving import save_model
 from subarch.stages.session import Session
-from subarch.stages.span import train_span
-from subarch.stages.suite import finetune_suite
-from subarch.tasks.base import Kind, Task, TaskData
+from subarch.tasks.base import Task, TaskData
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.suites.averages import SUITES
 from subarch.tracking.record import Run
-from subarch.training.loop import OnEvent, TrainResult
+from subarch.training.loop import TrainResult
 from subarch.training.processes import require_one_process
 
 __all__ = ["PRESETS", "AgoraConfig", "DistillationConfig", "FinetuneConfig", "finetune"]
@@ -43,13 +41,6 @@ Inputs = tuple[TaskData, ModelFolder, ModelFolder | None]
 """The data, the model to train, and its teacher."""
 _Work = Callable[[FinetuneConfig, Session, Inputs, tuple[OutputFolder, Run]], dict[str, Any]]
 """Gives the metrics, and leaves the model in the folder."""
-
-TRAINERS: dict[Kind, Callable[[FinetuneConfig, Session, Inputs, OnEvent], tuple[TrainResult, PreTrainedModel]]] = {
-    "classification": train_classifier,
-    "regression": train_classifier,
-    "choice": train_classifier,
-    "span": train_span,
-}
 
 
 def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
@@ -121,9 +112,10 @@ def _train(
     cut = model.cut(data.task, data.train, config.length_for(data.task))
     if cut is not None and cut.text and session.parent is None:
         session.tell("phase", name="note", detail=cut.text)  # a stage of another's has been told before
-    outcome, trained = TRAINERS[data.task.kind](config, session, inputs, session.recording(run, name))
-    save_model(folder.path, trained, model, data.task, [cut.text] if cut is not None and cut.text else ())
-    return _metrics(outcome, data.task) | ({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}})
+    trained = train_on_task(config, session, inputs, session.recording(run, name))
+    notes = [cut.text] if cut is not None and cut.text else []
+    save_model(folder.path, trained.model, model, data.task, notes, trained.said)
+    return _metrics(trained.result, data.task) | ({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}})
 
 
 def _of_agora(config: FinetuneConfig) -> dict[str, Path | None]:
@@ -145,8 +137,7 @@ def _timed(session: Session, config: FinetuneConfig) -> Session:
 
 def _require_labels(data: TaskData) -> None:
     for name, examples in (("training", data.train), ("validation", data.validation)):
-        known = "answers" in examples.columns if data.task.kind == "span" else examples.labels is not None
-        if not (len(examples) and known):
+        if not (len(examples) and kind_of(data.task).labelled(examples)):
             found = "no rows" if not len(examples) else "rows without labels"
             raise DataError(f"the {name} data of {data.task.name} have {found}, expected labelled rows")
 
@@ -156,8 +147,9 @@ def _check_head(config: FinetuneConfig, model: ModelFolder, task: Task) -> None:
     if not config.draws_head:
         return
     setting = f"head={config.head}, head_init={config.head_init}"
-    if task.kind == "span":
-        raise ConfigError(f"{setting} is for classifiers, but {task.name} asks for spans", "leave both out")
+    kind = kind_of(task)
+    if not kind.draws_head:
+        raise ConfigError(f"{setting} is for classifiers, but {task.name} asks for {kind.expected}", "leave both out")
     if model.answers(task):
         raise ConfigError(f"{setting}, but {model.path} brings a head for {task.name}, which stays", "leave both out")
     head_layers(model.architecture.family, config.head, weight_names(model.path))

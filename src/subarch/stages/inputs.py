@@ -17,18 +17,13 @@ from subarch.arch.configuration import labels_of
 from subarch.arch.families import family_of
 from subarch.arch.folders import read_config, resolve
 from subarch.arch.pooling import pools_by_mean
-from subarch.arch.pretrained import (
-    has_head,
-    has_span_head,
-    load_classifier,
-    load_span_model,
-    load_tokenizer,
-    output_activation,
-)
+from subarch.arch.pretrained import load_tokenizer, output_activation
 from subarch.arch.vocabulary import require_cuttable
 from subarch.arch.weights import weight_names
 from subarch.deploy.runtime import ONNX_FILE
 from subarch.errors import ConfigError, ModelError
+from subarch.kinds.base import Kind, Tokenised
+from subarch.kinds.registry import KINDS, kind_of
 from subarch.stages.matching import Match, in_order, match_classes, renumbered, split_names
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.custom import load_files
@@ -38,14 +33,6 @@ from subarch.tasks.overlap import drop_overlap
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
 
-_PROBLEM_TYPES = {
-    "classification": "single_label_classification",
-    "regression": "regression",
-    "choice": "multi_label_classification",
-}
-"""What config.json calls them. The one output of a choice says yes or no to its row: `transformers` calls that
-multi-label, and takes single-label for two outputs or more."""
-_ANSWERS = {"regression": "one real-valued output", "choice": "one output a choice", "span": "spans"}
 _HINT = "fine-tune it on the task first"
 
 MEAN_ROWS = 500
@@ -163,7 +150,8 @@ class ModelFolder:
     def reads_mean(self, data: TaskData) -> bool:
         """Whether its classifier will read the mean over the tokens: it was trained for that, and rows are few."""
         few = len(data.train) < MEAN_ROWS * max(1, len(data.task.labels))
-        return few and not self._has_head and pools_by_mean(self.path)
+        kind = kind_of(data.task)
+        return kind.pools and few and not self._has_head_for(kind) and pools_by_mean(self.path)
 
     def architecture_for(self, data: TaskData) -> Architecture:
         """The sizes of its classifier, which has one layer more where that is what puts the mean first."""
@@ -189,8 +177,15 @@ class ModelFolder:
         """What fills short rows."""
         return int(self.tokenizer.pad_token_id or 0)
 
+    def tokenise(self, task: Task, examples: Examples, max_length: int) -> Tokenised:
+        """Examples of a task as this model reads them."""
+        limit = min(max_length, self.architecture.max_length)
+        rows = kind_of(task).tokenise(self.tokenizer, examples, limit, self.pad_token_id)
+        self._require_rows(rows.data.encoded)
+        return rows
+
     def encode(self, examples: Examples, max_length: int) -> EncodedData:
-        """Examples as this model's tokenizer sees them."""
+        """Examples as this model's tokenizer sees them, one row each."""
         limit = min(max_length, self.architecture.max_length)
         encoded = encode(self.tokenizer, examples, limit)
         self._require_rows(encoded)
@@ -214,39 +209,36 @@ class ModelFolder:
                 )
 
     def cut(self, task: Task, examples: Examples, max_length: int | None = None) -> Cut | None:
-        """What of the examples it would not read at this length, or at the task's; None of spans, cut into windows."""
-        if task.kind == "span" or not len(examples):
+        """What of the examples it would not read at this length, or at the task's; None where they come in windows."""
+        if not (kind_of(task).cuts and len(examples)):
             return None
         return measure_cut(self.tokenizer, examples, max_length or task.max_length, self.architecture.max_length)
 
     def answers(self, task: Task) -> bool:
         """Whether it has a trained head for `task`."""
-        if task.kind == "span":
-            return self._has_span_head
-        if not self._has_head or len(self.labels) != task.num_outputs:
+        kind = kind_of(task)
+        if not self._has_head_for(kind):
             return False
-        if task.kind == "classification" and self.match(task) is None:
+        if kind.problem_type is None:
+            return True
+        if len(self.labels) != task.num_outputs or (task.labels and self.match(task) is None):
             return False
-        return self.config.get("problem_type") in (None, _PROBLEM_TYPES[task.kind])
+        return self.config.get("problem_type") in (None, kind.problem_type)
 
     def match(self, task: Task) -> Match | None:
         """Which of its outputs stand for the classes of `task`; None where they do not fit."""
         return match_classes(task, self.labels)
 
-    def classifier(self, task: Task, *, activated: bool = True) -> PreTrainedModel:
+    def model_for(self, task: Task, *, activated: bool = True) -> PreTrainedModel:
         """The model with a head for `task`: its own, or a fresh one drawn from torch's generator.
 
-        A head for other labels is no head for this task, even where their number is the same. Of spans it is a
-        question-answering model. A cross-encoder is not `activated` where it is trained: its bare output then is.
+        A head for other labels is no head for this task, even where their number is the same. A cross-encoder is not
+        `activated` where it is trained: its bare output then is.
         """
-        if task.kind == "span":
-            return load_span_model(self.path)
-        names = dict(enumerate(task.labels)) if task.labels else {0: task.label}
-        problem = _PROBLEM_TYPES[task.kind]
-        model = load_classifier(self.path, id2label=names, problem_type=problem, activated=activated)
+        model = kind_of(task).load(self.path, task, activated=activated)
         classifier = family_of(self.architecture.family).classifier
         # That of a tagger has the same name.
-        if not self.answers(task) and f"{classifier}.weight" in weight_names(self.path):
+        if kind_of(task).draws_head and not self.answers(task) and f"{classifier}.weight" in weight_names(self.path):
             head = model.get_submodule(classifier)
             with torch.no_grad():
                 head.weight.normal_(0.0, model.config.initializer_range)
@@ -263,47 +255,64 @@ class ModelFolder:
         """What its config.json makes of its output: "sigmoid", or None."""
         return output_activation(self.path)
 
-    @property
-    def _has_head(self) -> bool:
-        return (self.path / ONNX_FILE).exists() or has_head(self.path)
+    def _has_head_for(self, kind: Kind) -> bool:
+        return kind.exported(self.config) if (self.path / ONNX_FILE).exists() else kind.has_head(self.path)
 
     @property
-    def _has_span_head(self) -> bool:
-        return not (self.path / ONNX_FILE).exists() and has_span_head(self.path)
+    def _other_head(self) -> Kind | None:
+        """A kind that it has a trained head for."""
+        return next((kind for kind in KINDS.values() if self._has_head_for(kind)), None)
+
+    @property
+    def exported_as(self) -> Kind:
+        """A kind whose head it has, for an export; any sequence classifier is exported in the same way.
+
+        Raises:
+            ModelError: It has no trained head.
+        """
+        kind = self._other_head
+        if kind is None:
+            raise ModelError(f"{self.path} has no trained head, expected a model that answers a task", _HINT)
+        return kind
 
     def require_answers(self, task: Task) -> None:
         """Raise ModelError unless `answers`."""
         if not self.answers(task):
-            expected = _ANSWERS.get(task.kind) or ", ".join(task.labels)
+            kind = kind_of(task)
             hint = _HINT
-            if self._has_head and task.kind == "classification" and len(self.labels) == len(task.labels):
+            if task.labels and self._has_head_for(kind) and len(self.labels) == len(task.labels):
                 hint = f"{_HINT}, or name the classes in the order of its outputs with --labels"
-                if self.config.get("problem_type") not in (None, _PROBLEM_TYPES[task.kind]):
+                if self.config.get("problem_type") not in (None, kind.problem_type):
                     hint = f"{_HINT}, or take problem_type out of its config.json if exactly one class is right"
-            raise ModelError(f"{self.path} has {self._found}, expected a model for {expected}", hint)
+            raise ModelError(f"{self.path} has {self._found}, expected a model for {_expected(task)}", hint)
 
     def unused_head(self, task: Task) -> str | None:
         """That it has a trained head which does not answer `task`, in words; None where it has none, or it does."""
-        if not self._has_head or self.answers(task):
+        other = self._other_head
+        if other is None or other.problem_type is None or self.answers(task):
             return None
-        expected = _ANSWERS.get(task.kind) or ", ".join(task.labels)
-        return f"the trained head of {self.path} ({self._found}) is not for {expected}: a new one is drawn"
+        return f"the trained head of {self.path} ({self._found}) is not for {_expected(task)}: a new one is drawn"
 
     @property
     def _found(self) -> str:
-        if self._has_span_head:
-            return "a head for spans"
-        if not self._has_head:
+        other = self._other_head
+        if other is None:
             return "no trained head"
+        if other.problem_type is None:
+            return f"a head for {other.expected}"
         problem = self.config.get("problem_type")
-        usual = problem is None or (len(self.labels) > 1 and problem == _PROBLEM_TYPES["classification"])
+        usual = problem is None or (len(self.labels) > 1 and problem == KINDS["classification"].problem_type)
         kind = "" if usual else f" ({problem})"
         return ", ".join(self.labels) + kind
 
 
+def _expected(task: Task) -> str:
+    return kind_of(task).expected or ", ".join(task.labels)
+
+
 def aligned(data: TaskData, model: ModelFolder) -> TaskData:
     """The data with its classes numbered and named as the model's are, where they match; what was assumed is noted."""
-    match = model.match(data.task) if data.task.kind == "classification" and model.answers(data.task) else None
+    match = model.match(data.task) if data.task.labels and model.answers(data.task) else None
     if match is None:
         return data
     turned = renumbered(data, match)

@@ -14,11 +14,11 @@ import torch
 from subarch.deploy.runtime import open_runtime
 from subarch.deploy.timing import Latency, measure_latency
 from subarch.errors import ConfigError
+from subarch.kinds.registry import kind_of
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session, seconds_left
-from subarch.tasks.base import Examples
-from subarch.tasks.encode import pad
+from subarch.tasks.base import Examples, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +62,9 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
             return folder.result
         with session.recorded(folder, "latency") as run:
             started = time.monotonic()
-            sample = spread_over_lengths(data.test, config.requests)
+            sample = spread_over_lengths(data.task, data.test, config.requests)
             contestants = {
-                source: contestant(model, sample, config.threads, config.max_length)
+                source: contestant(model, data.task, sample, config.threads, config.max_length)
                 for source, model in zip(config.models, folders, strict=True)
             }
             found = in_turn(contestants, config.threads, config.repeats, seconds_left(session.deadline))
@@ -75,24 +75,25 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
         return folder.finish(metrics, {}, run.run_id, time.monotonic() - started)
 
 
-def spread_over_lengths(examples: Examples, count: int) -> Examples:
-    """`count` examples at evenly spaced quantiles of the length in characters."""
+def spread_over_lengths(task: Task, examples: Examples, count: int) -> Examples:
+    """`count` questions at evenly spaced quantiles of the length in characters; each with all its rows."""
     pairs = examples.pairs or [""] * len(examples)
     lengths = np.asarray([len(text) + len(pair) for text, pair in zip(examples.texts, pairs, strict=True)])
-    order = np.argsort(lengths, kind="stable")
+    groups = kind_of(task).groups(examples)
+    _, unit = np.unique(np.arange(len(examples)) if groups is None else groups, return_inverse=True)
+    order = np.argsort(np.bincount(unit, lengths), kind="stable")
     positions = (np.arange(min(count, len(order))) + 0.5) / min(count, len(order)) * len(order)
-    return examples.take(order[positions.astype(int)])
+    chosen = order[positions.astype(int)]
+    return examples.take(chosen if groups is None else np.flatnonzero(np.isin(unit, chosen)))
 
 
-def contestant(model: ModelFolder, examples: Examples, threads: int, max_length: int) -> tuple[Any, list[Any]]:
-    """(answer one request, the requests): a model with examples tokenised its own way, one a request."""
-    encoded = model.encode(examples, max_length)
-    requests = []
-    for index in range(len(encoded.encoded)):
-        arrays = pad(encoded.encoded, np.asarray([index]), encoded.pad_token_id)
-        arrays.pop("labels", None)
-        requests.append(arrays)
-    return open_runtime(model.path, threads), requests
+def contestant(
+    model: ModelFolder, task: Task, examples: Examples, threads: int, max_length: int
+) -> tuple[Any, list[Any]]:
+    """(answer one request, the requests): a model with examples tokenised its own way, one question a request."""
+    kind, rows = kind_of(task), model.tokenise(task, examples, max_length)
+    requests = [rows.request(unit) for unit in kind.units(rows, examples)]
+    return open_runtime(model.path, threads, lambda path: kind.opened(path, task)), requests
 
 
 def in_turn(

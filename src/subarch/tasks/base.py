@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["classification", "regression", "choice", "span"]
+KindName = Literal["classification", "regression", "choice", "span"]
 """What a row asks for: one of the classes; a number; a score by which the right answer of its group stands out; a
 span of its second text."""
 
@@ -53,7 +53,7 @@ class Task:
     """What to predict from which columns, and how it is scored."""
 
     name: str
-    kind: Kind
+    kind: KindName
     labels: tuple[str, ...] = ()
     """Class names in the order of their indices; empty for a regression."""
     ordered: bool = False

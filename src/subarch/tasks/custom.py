@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from subarch.errors import DataError
-from subarch.tasks.base import Array, Examples, Kind, Task, TaskData
+from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
 from subarch.tasks.cells import Faults, is_blank, is_writable, shown
 from subarch.tasks.columns import ColumnNames, Columns, find_columns
 from subarch.tasks.containment import rows_inside
@@ -49,7 +49,7 @@ def load_files(
     valid: Path | None = None,
     test: Path | None = None,
     *,
-    kind: Kind | None = None,
+    kind: KindName | None = None,
     seed: int = 0,
     **columns: Unpack[ColumnNames],
 ) -> TaskData:
@@ -81,7 +81,7 @@ def load_files(
         if path is not None:
             parts[split] = _rows(read_table(Path(path)), exact)
     labels = parts["train"].labels
-    known_kind: Kind = kind or guess_kind(labels)
+    known_kind: KindName = kind or guess_kind(labels)
     notes = [_guessed_columns(given, exact), "" if kind else _guessed_kind(known_kind, labels)]
     notes += [rows.labels.note() for rows in parts.values()]
     names = class_names(labels) if known_kind == "classification" else ()
@@ -249,7 +249,7 @@ def _guessed_columns(given: Columns, exact: Columns) -> str:
     return f"guessed: {', '.join(guessed)}" if guessed else ""
 
 
-def _guessed_kind(known: Kind, labels: Labels) -> str:
+def _guessed_kind(known: KindName, labels: Labels) -> str:
     remark = ", numbers with a decimal comma" if labels.decimal_comma else ""
     return f"guessed from the labels in {labels.column!r}: {known}{remark}"
 

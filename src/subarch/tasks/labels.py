@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from subarch.errors import DataError
-from subarch.tasks.base import Array, Kind
+from subarch.tasks.base import Array, KindName
 from subarch.tasks.cells import Faults, is_blank, is_writable, shown
 from subarch.tasks.tables import SHARED_CELLS, Table
 
@@ -187,7 +187,7 @@ def exact_numbers(names: Collection[str]) -> dict[str, float] | None:
     return found
 
 
-def guess_kind(labels: Labels) -> Kind:
+def guess_kind(labels: Labels) -> KindName:
     """Classes or a scale, by all the labels.
 
     Raises:

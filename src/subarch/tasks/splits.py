@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from subarch.tasks.base import Array, Examples, Kind
+from subarch.tasks.base import Array, Examples, KindName
 from subarch.tasks.containment import find_contained
 from subarch.tasks.drawing import draw
 from subarch.tasks.families import Families, Relations
@@ -30,7 +30,7 @@ def carve(
     examples: Examples,
     size: int,
     *,
-    kind: Kind,
+    kind: KindName,
     seed: int,
     keep: Collection[tuple[str, str]] = (),
     notes: list[str] | None = None,
@@ -58,7 +58,7 @@ def carve(
 
 
 def carve_parts(
-    examples: Examples, size: int, *, kind: Kind, seeds: Sequence[int], keep: Collection[tuple[str, str]] = ()
+    examples: Examples, size: int, *, kind: KindName, seeds: Sequence[int], keep: Collection[tuple[str, str]] = ()
 ) -> tuple[Examples, list[tuple[Examples, list[str]]]]:
     """Carve one part after the other out of what the one before left, each as `carve` does, at about half the cost.
 
@@ -200,7 +200,7 @@ def _joined(groups: Array, keys: Sequence[Hashable]) -> Array:
     return np.asarray(block, dtype=np.int64)
 
 
-def _strata(labels: Array | None, kind: Kind) -> Array:
+def _strata(labels: Array | None, kind: KindName) -> Array:
     if labels is None:
         raise ValueError("examples without labels cannot be stratified")
     if kind == "classification":

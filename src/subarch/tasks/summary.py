@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from subarch.tasks.base import Array, Examples, Kind, Task, TaskData
+from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
 from subarch.tasks.overlap import count_overlaps
 
 SHOWN_CLASSES = 8
@@ -42,7 +42,7 @@ class DataSummary:
     text: str
     text_pair: str | None
     label: str
-    kind: Kind
+    kind: KindName
     splits: Mapping[str, SplitSummary]
     overlaps: Mapping[str, int]
     """Rows of a split that stand in another one too, by "test in train" and the like."""

@@ -12,31 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
-from torch import nn
 from transformers import PreTrainedModel
 
 from subarch.arch.first_token import first_token_alone
 from subarch.storage import replacing_file, reserve
-from subarch.tasks.base import Examples, Task
 from subarch.tasks.encode import Encoded, bucketed_batches, ordered_batches, pad
-from subarch.tasks.scoring.measures import higher_is_better
-from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import main_score, standard_error
 from subarch.training.choice import grouped_batches
 from subarch.training.loop import Batches
 from subarch.training.losses import (
     Batch,
-    ChoiceDivergence,
-    DistillationLoss,
-    Divergence,
-    Loss,
-    OutputDistance,
-    RegressionLoss,
-    choice_loss,
-    task_loss,
 )
 from subarch.training.precision import cast_weights, inference_dtype
-from subarch.training.predict import predict, to_tensors
+from subarch.training.predict import to_tensors
 from subarch.training.processes import process_state
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -209,61 +196,3 @@ def _echoed(batches: list[np.ndarray], repeats: int, part: int) -> Iterator[np.n
     for start in range(part * ECHO, len(batches), repeats * ECHO):
         for _ in range(repeats):
             yield from batches[start : start + ECHO]
-
-
-@dataclass(kw_only=True)
-class Scorer:
-    """The task's main metric on a split, as a number where higher is better."""
-
-    task: Task
-    """What is asked."""
-    data: EncodedData
-    """The split as the model sees it."""
-    examples: Examples
-    """The same split with labels, groups and columns."""
-    _said: Predictions | None = field(init=False, default=None)
-
-    def __call__(self, model: nn.Module) -> float:
-        """Ask the model about all of it."""
-        self._said = Predictions(predict(model, self.data.encoded, self.data.pad_token_id))
-        sign = 1.0 if higher_is_better(self.task.main_metric) else -1.0
-        return sign * main_score(self.task, self._said, self.examples)
-
-    def standard_error(self) -> float:
-        """Of the score that was given last, by the bootstrap over examples or questions."""
-        return 0.0 if self._said is None else standard_error(self.task, self._said, self.examples, seed=0)
-
-
-def loss_for(task: Task, labels: np.ndarray) -> Loss:
-    """The task's own loss."""
-    if task.kind == "choice":
-        return choice_loss
-    return RegressionLoss(variance=_variance(labels)) if task.kind == "regression" else task_loss
-
-
-def distillation_loss_for(
-    task: Task,
-    labels: np.ndarray,
-    *,
-    weight: float = 1.0,
-    temperature: float = 1.0,
-    hidden_weight: float = 0.0,
-    hidden_decay: bool = False,
-) -> Loss:
-    """The distillation loss that contains the task's own."""
-    imitation: Loss = Divergence(temperature=temperature)
-    if task.kind == "choice":
-        imitation = ChoiceDivergence(temperature=temperature)
-    elif task.kind == "regression":
-        imitation = OutputDistance(variance=_variance(labels))
-    return DistillationLoss(
-        task=loss_for(task, labels),
-        imitation=imitation,
-        weight=weight,
-        hidden_weight=hidden_weight,
-        hidden_decay=hidden_decay,
-    )
-
-
-def _variance(labels: np.ndarray) -> float:
-    return float(np.var(labels)) or 1.0

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from subarch.arch.architecture import Architecture
 from subarch.arch.families import Family, axes_of, family_of
 from subarch.running.budget import Deadline
+from subarch.training.loop import INPUTS
 from subarch.training.losses import Batch, Loss
 
 LEAST_ROWS = 64
@@ -73,7 +74,7 @@ def measure_importance(
                 break
             rows += len(batch["input_ids"])
             teacher.zero_grad(set_to_none=True)
-            inputs = {name: batch[name] for name in batch if name not in ("labels", "teacher_logits")}
+            inputs = {name: batch[name] for name in INPUTS if name in batch}
             loss(teacher(**inputs).logits, batch).backward()  # type: ignore[no-untyped-call]
             for axis in ("hidden", "embedding"):
                 scores[axis] += _derivative(parameters, family, axis, len(scores[axis])).square()

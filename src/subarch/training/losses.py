@@ -140,23 +140,30 @@ def hidden_distance(student_BSH: Tensor, teacher_BSH: Tensor, mask_BS: Tensor) -
     return (relations[0] - relations[1]).square()[pairs].mean()
 
 
-def surrogate_errors(student_BC: Tensor, teacher_BC: Tensor, *, kind: str, variance: float | None) -> Tensor:
+def surrogate_errors(student_BC: Tensor, teacher_BC: Tensor, *, kind: str) -> Tensor:
     """ê of the FPTAS for each example, shape (batch,): how far the student's outputs are from the teacher's.
 
     Args:
-        student_BC: Outputs of the candidate.
+        student_BC: Outputs of the candidate; -inf where the teacher's are is no class of this row.
         teacher_BC: Outputs of the maximum point, the "labels" of ê (Bort, section 3.3).
         kind: "cross-entropy" (the paper's; its floor is the teacher's entropy) or "kl" (floor 0), in nats.
-        variance: For regression, of the teacher's outputs; the error is then (z_s - z_t)² / variance, whatever
-            `kind` says, since a real-valued output is no distribution.
     """
-    if variance is not None:
-        return (student_BC - teacher_BC).float().square().mean(-1) / variance
     teacher_log = functional.log_softmax(teacher_BC.float(), dim=-1)
     student_log = functional.log_softmax(student_BC.float(), dim=-1)
+    nothing = teacher_log == -math.inf
+    teacher_log, student_log = teacher_log.masked_fill(nothing, -1e9), student_log.masked_fill(nothing, 0.0)
     if kind == "kl":
         return (teacher_log.exp() * (teacher_log - student_log)).sum(-1)
     return -(teacher_log.exp() * student_log).sum(-1)
+
+
+def choice_errors(student_B1: Tensor, teacher_B1: Tensor, groups: Tensor, *, kind: str) -> Tensor:
+    """ê of each group, shape (groups,): `surrogate_errors` of the distributions over its rows.
+
+    `groups` (batch,) are ascending numbers.
+    """
+    numbers = torch.unique_consecutive(groups, return_inverse=True)[1]
+    return surrogate_errors(_by_group(student_B1, numbers), _by_group(teacher_B1, numbers), kind=kind)
 
 
 def require_finite(loss: Tensor, step: int) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subarch.tasks.base import Array, Examples, Kind
+from subarch.tasks.base import Array, Examples, KindName
 from subarch.tasks.scoring.predictions import chosen_rows
 
 GRADES = 25
@@ -29,7 +29,7 @@ class Answers:
     """(N,) float: the probability of that answer, the same for all rows of a group; 1 for a number."""
 
 
-def answers(kind: Kind, outputs: Array, groups: Array | None = None) -> Answers:
+def answers(kind: KindName, outputs: Array, groups: Array | None = None) -> Answers:
     """The answers in a model's outputs.
 
     Args:
@@ -58,7 +58,7 @@ def _choices(scores: Array, groups: Array) -> Answers:
     return Answers(labels=labels, confidence=confidence)
 
 
-def wrong_rows(kind: Kind, found: Array, examples: Examples, scale: Array | None = None) -> Array:
+def wrong_rows(kind: KindName, found: Array, examples: Examples, scale: Array | None = None) -> Array:
     """(N,) bool: rows whose answer is not the labelled one, all rows of a group of which a wrong row is chosen.
 
     Args:

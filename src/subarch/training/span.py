@@ -6,10 +6,10 @@ what a window is worth does not depend on its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,12 +20,9 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from subarch.storage import replacing_file, reserve
-from subarch.tasks.base import Examples
 from subarch.tasks.encode import ordered_batches, pad
-from subarch.tasks.scoring.answers import exact_and_f1
-from subarch.tasks.scoring.spans import best_spans, tune_threshold
 from subarch.tasks.windows import Windows
-from subarch.training.losses import Batch, DistillationLoss, divergence
+from subarch.training.losses import Batch, divergence, surrogate_errors
 from subarch.training.precision import cast_weights, inference_dtype
 from subarch.training.predict import to_tensors
 from subarch.training.processes import process_state
@@ -40,6 +37,14 @@ class SpanModel(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+
+    def named_parameters(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """Those of the model, by its own names."""
+        yield from self.model.named_parameters(*args, **options)
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """One of the model's, by its own name."""
+        return cast(nn.Module, self.model.get_submodule(target))
 
     def forward(self, **inputs: Any) -> TokenClassifierOutput:
         """`logits`, and the `hidden_states` where asked for."""
@@ -67,17 +72,30 @@ class SpanDivergence:
         return divergence(student, teacher, self.temperature)
 
 
-def span_distillation_loss(
-    *, weight: float, temperature: float, hidden_weight: float, hidden_decay: bool = False
-) -> DistillationLoss:
-    """The distillation loss that contains the task's own."""
-    return DistillationLoss(
-        task=span_loss,
-        imitation=SpanDivergence(temperature=temperature),
-        weight=weight,
-        hidden_weight=hidden_weight,
-        hidden_decay=hidden_decay,
-    )
+def span_errors(student_T2: np.ndarray, teacher_T2: np.ndarray, windows: Windows, *, kind: str) -> np.ndarray:
+    """ê of the FPTAS for each question, shape (questions,): the mean over its windows, and over start and end.
+
+    Args:
+        student_T2: Start and end logits of all tokens of all windows, in their order.
+        teacher_T2: The maximum point's, on the same windows.
+        windows: Of the questions.
+        kind: As `losses.surrogate_errors` has it.
+    """
+    offsets, lengths = windows.encoded.offsets, windows.encoded.lengths
+    errors = np.empty(len(windows))
+    for rows in ordered_batches(lengths, SPAN_TOKENS):
+        column = np.arange(int(lengths[rows].max()))
+        places = np.minimum(offsets[rows][:, None] + column, len(student_T2) - 1)
+        padding = column >= lengths[rows][:, None]
+        sides = (
+            torch.from_numpy(logits[places]).masked_fill(torch.from_numpy(padding)[:, :, None], -torch.inf)
+            for logits in (student_T2, teacher_T2)
+        )
+        found = surrogate_errors(*(side.transpose(1, 2).flatten(0, 1) for side in sides), kind=kind)
+        errors[rows] = found.view(-1, 2).mean(1).numpy()
+    count = np.bincount(windows.example)
+    asked = count > 0
+    return (np.bincount(windows.example, errors)[asked] / count[asked]).astype(np.float32)
 
 
 def _by_side(logits_BS2: Tensor, mask_BS: Tensor) -> Tensor:
@@ -104,6 +122,11 @@ class SpanTeacher:
     """(W,) bool."""
     values: np.ndarray = field(init=False)
     """(T, 2) or (T, 2 + hidden_size) float16, mapped from disk: start and end logit, then the hidden layer."""
+
+    @property
+    def hidden_layers(self) -> tuple[int, ...]:
+        """The last one, if it is kept."""
+        return (-1,) if self.with_hidden else ()
 
     def __post_init__(self) -> None:
         device = process_state().device
@@ -183,15 +206,3 @@ def predict_spans(
         for side, values in enumerate((output.start_logits, output.end_logits)):
             logits[side, places] = values.float().cpu().numpy()[real]
     return logits[0], logits[1]
-
-
-def span_scorer(windows: Windows, examples: Examples, pad_token_id: int) -> Callable[[nn.Module], float]:
-    """F1 on a split, at the threshold that is best for it."""
-
-    def score(model: nn.Module) -> float:
-        inner = model.model if isinstance(model, SpanModel) else model
-        predictions = best_spans(*predict_spans(inner, windows, pad_token_id), windows, examples)
-        tuned = replace(predictions, threshold=tune_threshold(predictions, examples))
-        return float(exact_and_f1(tuned.answers, examples.columns["answers"])[1].mean())
-
-    return score

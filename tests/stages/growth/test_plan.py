@@ -11,7 +11,7 @@ from subarch.errors import BudgetError
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
 from subarch.stages import classify
-from subarch.stages.classify import step_seconds
+from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.growth import plan
 from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.plan import Plan, plan_for

@@ -12,7 +12,7 @@ from subarch.errors import ConfigError, DivergedError
 from subarch.running.executor import Cancelled
 from subarch.stages.evaluate import predict_task
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.span import read_threshold
+from subarch.kinds.span import read_threshold
 from subarch.stages.trials.costs import COSTS
 from subarch.stages.trials.settings import MetricSettings
 from subarch.stages.trials.shared import open_shared

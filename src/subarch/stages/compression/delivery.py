@@ -18,11 +18,12 @@ from subarch.arch.costs import parameters
 from subarch.arch.first_token import first_token_alone
 from subarch.deploy.timing import Latency
 from subarch.errors import StorageError
+from subarch.kinds.registry import kind_of
 from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
 from subarch.running.machine import describe_machine
-from subarch.stages.compression.engines import choose_engines, discard_engines
+from subarch.stages.compression.engines import Asked, choose_engines, discard_engines
 from subarch.stages.compression.floor import Floor, floor_verdict, lay_floor
 from subarch.stages.compression.planning import CompressionPlan, shortfalls
 from subarch.stages.compression.settings import CompressConfig
@@ -33,7 +34,7 @@ from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_
 from subarch.stages.output import Result, plain
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import folder_bytes, read_json, replacing_file
-from subarch.tasks.base import Examples, Task, TaskData
+from subarch.tasks.base import Task, TaskData
 from subarch.tasks.cuts import Cut
 from subarch.tracking.record import Record
 
@@ -77,20 +78,21 @@ def deliver(
     notes = [*plan.lines(data), *shortfalls(stages["extract"].metrics, plan.scored(data), len(data.test))]
     data = replace(data, test=data.test.sample(plan.test_rows, config.seed), notes=(*data.notes, *notes))
     trained = {name: models[name] for name in ("teacher", "student")}
-    engines = choose_engines(out, trained, data.test, config.max_length, session)
+    asked = Asked(task=data.task, examples=data.test, max_length=config.max_length)
+    engines = choose_engines(out, trained, asked, session)
     what = (out, data.task, plan.test_rows)
     rows = {
         name: _row_of_model(config, what, (name, engines.get(name)), model, session) for name, model in models.items()
     }
     discard_engines(out)
-    sample = spread_over_lengths(data.test, config.deliver.requests)
+    sample = spread_over_lengths(data.task, data.test, config.deliver.requests)
     floor = lay_floor(data, models["teacher"], cut, sample, config.seed)
     rows |= floor.rows
     if data.task.kind == "classification":
         for name, agreement in agreements(out, scored_by_export=engines["student"] is not None).items():
             rows[name]["agreement"] = agreement
     session.phase("timing", "all in turn")
-    _add_latencies(rows, _time(config, sample, models, floor, session))
+    _add_latencies(rows, _time(config, data.task, models, floor, session))
     metrics = _metrics(rows) | {
         "plan": asdict(plan),
         "main_metric": data.task.main_metric,
@@ -127,7 +129,7 @@ def _row_of_model(
         seed=config.seed,
     )
     result = evaluate(settings, session)
-    count = parameters(model.architecture, "sequence-classification", len(model.labels))
+    count = parameters(model.architecture, kind_of(task).head, task.num_outputs)
     weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx")]
     return {
         "score": result.metrics["score"],
@@ -159,14 +161,15 @@ def _agreement(folder: Path, one: str, other: str) -> float:
 
 def _time(
     config: CompressConfig,
-    sample: Examples,
+    task: Task,
     models: Mapping[str, ModelFolder],
     floor: Floor,
     session: Session,
 ) -> dict[str, Latency]:
     settings = config.deliver
     contestants: dict[str, tuple[Any, list[Any]]] = {
-        name: contestant(model, sample, settings.threads, config.max_length) for name, model in models.items()
+        name: contestant(model, task, floor.asked, settings.threads, config.max_length)
+        for name, model in models.items()
     }
     pairs: Sequence[str | None] = floor.sample.pairs or [None] * len(floor.sample)
     texts = list(zip(floor.sample.texts, pairs, strict=True))

@@ -5,26 +5,34 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from subarch.deploy.runtime import answer, open_runtime
-from subarch.running.machine import describe_machine
+from subarch.stages.evaluate import opened
 from subarch.stages.export import TOLERANCE, ExportConfig, export
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import spread_over_lengths
 from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
-from subarch.tasks.base import Examples
-from subarch.training.classifier import EncodedData
+from subarch.tasks.base import Examples, Task
 
 ENGINES = "engines.json"
 PROBE = 64
 """Test rows on which runtimes are compared."""
 WORTH = 2.0
 """The teacher is exported only to be scored where that saves so many times what the export takes; ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What models are asked."""
+
+    task: Task
+    examples: Examples
+    max_length: int
+    """Tokens of a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +58,7 @@ class Race:
 def choose_engines(
     out: Path,
     folders: Mapping[str, ModelFolder],
-    examples: Examples,
-    max_length: int,
+    asked: Asked,
     session: Session,
 ) -> dict[str, Path | None]:
     """The folder of the export that scores teacher and student; None for PyTorch. Decided once in an output folder.
@@ -59,28 +66,27 @@ def choose_engines(
     Args:
         out: Of the compression, with `export/onnx` in it.
         folders: The models "teacher" and "student".
-        examples: The test rows.
-        max_length: Tokens.
+        asked: The test rows.
         session: To tell of the teacher's export.
     """
     file = out / ENGINES
     if not file.exists():
-        probe = spread_over_lengths(examples, PROBE)
-        raced = race(folders["student"], out / "export" / "onnx", probe, max_length)
+        probe = replace(asked, examples=spread_over_lengths(asked.task, asked.examples, PROBE))
+        raced = race(folders["student"], out / "export" / "onnx", probe)
         student = "export/onnx" if raced.faster else None
         # Of the teacher as of the student: that much less for each operation.
-        larger = _seconds(folders["teacher"], folders["teacher"].path, probe, max_length)[0] / raced.torch_seconds
+        larger = _seconds(folders["teacher"], folders["teacher"].path, probe)[0] / raced.torch_seconds
         teacher = None
-        if len(examples) * raced.saved * larger > WORTH * _export_seconds(out) * larger**0.5:
-            teacher = _exported_teacher(out, folders["teacher"], probe, max_length, session)
+        if len(asked.examples) * raced.saved * larger > WORTH * _export_seconds(out) * larger**0.5:
+            teacher = _exported_teacher(out, folders["teacher"], probe, session)
         write_json(file, {"teacher": teacher, "student": student})
     return {name: None if path is None else out / path for name, path in read_json(file).items()}
 
 
-def race(model: ModelFolder, exported: Path, probe: Examples, max_length: int) -> Race:
+def race(model: ModelFolder, exported: Path, probe: Asked) -> Race:
     """Time both on the same rows, each after a first pass that does not count."""
-    torch_seconds, expected = _seconds(model, model.path, probe, max_length)
-    export_seconds, found = _seconds(model, exported, probe, max_length)
+    torch_seconds, expected = _seconds(model, model.path, probe)
+    export_seconds, found = _seconds(model, exported, probe)
     spread = float(expected.std()) or 1.0
     agree = float(np.abs(expected - found).max()) <= TOLERANCE * spread
     return Race(torch_seconds=torch_seconds, export_seconds=export_seconds, agree=agree)
@@ -91,13 +97,11 @@ def discard_engines(out: Path) -> None:
     shutil.rmtree(out / "evaluation" / "teacher-onnx", ignore_errors=True)
 
 
-def _exported_teacher(
-    out: Path, teacher: ModelFolder, probe: Examples, max_length: int, session: Session
-) -> str | None:
+def _exported_teacher(out: Path, teacher: ModelFolder, probe: Asked, session: Session) -> str | None:
     place = Path("evaluation") / "teacher-onnx"
     session.phase("exporting", "the teacher, to score it faster")
     export(ExportConfig(model=str(teacher.path), out=out / place, formats=("onnx",)), session)
-    return str(place / "onnx") if race(teacher, out / place / "onnx", probe, max_length).faster else None
+    return str(place / "onnx") if race(teacher, out / place / "onnx", probe).faster else None
 
 
 def _export_seconds(out: Path) -> float:
@@ -105,11 +109,11 @@ def _export_seconds(out: Path) -> float:
     return seconds
 
 
-def _seconds(model: ModelFolder, folder: Path, probe: Examples, max_length: int) -> tuple[float, np.ndarray]:
-    """Seconds a row, and the answers."""
-    data: EncodedData = model.encode(probe, max_length)
-    runtime = open_runtime(folder, int(describe_machine()["threads"]))
-    answer(runtime, data.encoded, data.pad_token_id)
+def _seconds(model: ModelFolder, folder: Path, probe: Asked) -> tuple[float, np.ndarray]:
+    """Seconds an example, and the answers."""
+    rows = model.tokenise(probe.task, probe.examples, probe.max_length)
+    ask = opened(model, probe.task, folder)
+    ask(rows)
     started = time.monotonic()
-    outputs = answer(runtime, data.encoded, data.pad_token_id)
-    return max(1e-6, time.monotonic() - started) / len(probe), outputs
+    outputs = ask(rows)
+    return max(1e-6, time.monotonic() - started) / len(probe.examples), outputs

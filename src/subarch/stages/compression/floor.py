@@ -29,8 +29,10 @@ class Floor:
     baselines: dict[str, Baseline]
     rows: dict[str, dict[str, Any]]
     """By name of the baseline, as the report has them."""
+    asked: Examples
+    """What the clock asks about."""
     sample: Examples
-    """What the clock asks them about: the sample as the models read it."""
+    """The same as the models read it."""
     whole_score: float | None
     """Of tf-idf that reads all of every text; None where next to nothing is cut."""
 
@@ -43,7 +45,7 @@ def lay_floor(data: TaskData, teacher: ModelFolder, cut: Cut, sample: Examples, 
     if cut.share >= CUT_COUNTED:
         whole = float(scores(data.task, tfidf(data).predictions, data.test, seed)["score"])
     rows = {name: _row(data, baseline, seed) for name, baseline in found.items()}
-    return Floor(baselines=found, rows=rows, sample=read(sample), whole_score=whole)
+    return Floor(baselines=found, rows=rows, asked=sample, sample=read(sample), whole_score=whole)
 
 
 def _row(data: TaskData, baseline: Baseline, seed: int) -> dict[str, Any]:

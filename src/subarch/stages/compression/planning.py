@@ -13,10 +13,10 @@ from typing import Any
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import flops
 from subarch.errors import BudgetError
-from subarch.stages.classify import step_seconds
 from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.extraction.plan import LEAST_CANDIDATES
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
+from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_dataclass, write_json

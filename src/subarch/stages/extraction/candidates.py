@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -13,35 +12,34 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from subarch.arch.architecture import Architecture
-from subarch.arch.build import build_classifier, build_config, empty_classifier
+from subarch.arch.build import build_config
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
+from subarch.kinds.base import Kind, TeacherAnswers, Tokenised
+from subarch.kinds.registry import kind_of
 from subarch.optimize.fptas import mean_with_interval
 from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import read_json, replacing_folder
-from subarch.tasks.base import Task, TaskData
-from subarch.tasks.encode import bucketed_batches, pad
+from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.calibration import Calibration
-from subarch.training.classifier import EncodedData, TeacherOutputs, distillation_loss_for, loss_for, training_batches
+from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.importance import Importance, measure_importance
 from subarch.training.inherit import inherit, select
 from subarch.training.loop import LoopContext, train
-from subarch.training.losses import Batch, surrogate_errors
+from subarch.training.losses import Batch
 from subarch.training.precision import cast_weights, inference_dtype, prepare_for_training
-from subarch.training.predict import predict
 from subarch.training.processes import process_state
 from subarch.training.skipping import rank_by_skipping
-from subarch.training.stack import ENCODER_INPUTS
 
 CALIBRATION_TOKENS = 4096
 """Tokens of training text by which the teacher is weighed and students are corrected; ours."""
+CALIBRATION_BATCH = 16
 RANKING_EXAMPLES = 32
 """Rows of it on which layers are left out; ours."""
 TIMED_LENGTHS = (0.25, 0.5, 0.75)
@@ -61,11 +59,20 @@ class TaskWorkshop:
     drop_order: tuple[int, ...]
     kept_tokens: tuple[int, ...] | None
     student_tokenizer: ModelFolder
-    train_data: EncodedData
-    validation: EncodedData
-    teacher_train: TeacherOutputs
+    train_rows: Tokenised
+    """The training data as students read them."""
+    validation_rows: Tokenised
+    validation: Examples
+    """The held-out examples that these rows are made of."""
+    teacher_train: TeacherAnswers
     teacher_validation: np.ndarray
-    labels: np.ndarray
+    """The teacher's outputs on the held-out rows."""
+    train: Examples
+
+    @property
+    def kind(self) -> Kind:
+        """What an answer is."""
+        return kind_of(self.task)
 
     @property
     def vocab_size(self) -> int:
@@ -81,17 +88,17 @@ class TaskWorkshop:
         """
         labels: dict[str, Any] = {
             "num_labels": self.task.num_outputs,
-            "id2label": dict(enumerate(self.task.labels)) or {0: self.task.label},
+            "id2label": self.kind.names_of_outputs(self.task),
             "problem_type": self.model.config.problem_type,
         }
         if self.config.start == "random":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.config.seed)
-                return build_classifier(candidate, self._student_config, **labels)
+                return self.kind.build(build_config(candidate, self._student_config, **labels))
         teacher = self.teacher.architecture
         selection = select(candidate, teacher, self.importance, drop_order=self.drop_order, vocab=self.kept_tokens)
         config = build_config(candidate, self._student_config, layers=selection.layers, **labels)
-        student = empty_classifier(config)
+        student = self.kind.build(config, empty=True)
         inherit(student, self.model, (candidate, teacher), selection, self.calibration if correct else None)
         return student
 
@@ -100,7 +107,7 @@ class TaskWorkshop:
         imitated = {}
         if candidate.num_hidden_layers <= self.teacher.architecture.num_hidden_layers:
             imitated = {"imitated_layers": list(self.imitated_layers(candidate))}
-        return {"error_name": self._error_name, **imitated}
+        return {"error_name": self.kind.error_names[self.config.error], **imitated}
 
     def imitated_layers(self, candidate: Architecture) -> tuple[int, ...]:
         """For each layer of the student, the teacher's (from 1) after which the next kept one comes."""
@@ -118,28 +125,31 @@ class TaskWorkshop:
             self._train(student, attempt)
         device = process_state().device
         cast_weights(student.to(device), inference_dtype("auto", device))
-        outputs = predict(student, self.validation.encoded, self.validation.pad_token_id)
-        teacher = torch.from_numpy(self.teacher_validation)
-        variance = float(np.var(self.teacher_validation)) or 1.0 if self.task.kind == "regression" else None
-        errors = surrogate_errors(torch.from_numpy(outputs), teacher, kind=self.config.error, variance=variance).numpy()
+        outputs = self.kind.predict(student, self.validation_rows)
+        groups = self.kind.groups(self.validation)
+        errors = self.kind.errors(outputs, self.teacher_validation, self.validation_rows, groups, self.config.error)
         mean, interval = mean_with_interval(errors)
-        units = name_of_units(self.validation.encoded.input_ids, self.teacher_validation)
+        units = name_of_units(self.validation_rows.data.encoded.input_ids, self.teacher_validation)
         return SurrogateError(error=mean, interval=interval, errors=tuple(errors.tolist()), units=units)
 
     def _train(self, student: PreTrainedModel, attempt: Attempt) -> None:
         prepare_for_training(student, dropout=False)
         settings = replace(self.config.loops[attempt.theta], max_steps=attempt.steps)
         batches = training_batches(
-            self.train_data, batch_size=settings.batch_size, seed=self.config.seed, teacher=self.teacher_train
+            self.train_rows.data,
+            batch_size=settings.batch_size,
+            seed=self.config.seed,
+            teacher=self.teacher_train,
+            groups=self.kind.groups(self.train),
         )
-        loss = distillation_loss_for(self.task, self.labels)
-        train(student, batches, loss, config=settings, context=LoopContext(seed=self.config.seed))
+        loss, context = self.kind.distillation_loss(self.train.labels), LoopContext(seed=self.config.seed)
+        train(self.kind.network(student), batches, loss, config=settings, context=context)
 
     def latencies(self, candidates: Sequence[Architecture]) -> tuple[Timing, list[Timing]]:
         """î of the teacher and of every candidate, milliseconds for one batch, all in turn."""
         timing = self.config.timing
         if self.config.latency == "nominal":
-            median = max(1, round(float(np.median(self.validation.encoded.lengths))))
+            median = max(1, round(float(np.median(self.validation_rows.data.encoded.lengths))))
             lengths = timing.sequence_lengths or (median,)
             teacher, *others = nominal_timings((self.teacher.architecture, *candidates), lengths, timing.batch_size)
             return teacher, others
@@ -155,23 +165,11 @@ class TaskWorkshop:
 
     @cached_property
     def _requests(self) -> list[dict[str, np.ndarray]]:
-        lengths = self.validation.encoded.lengths
+        lengths = self.validation_rows.data.encoded.lengths
         order = np.argsort(lengths, kind="stable")
         chosen = [order[int(share * (len(order) - 1))] for share in TIMED_LENGTHS]
-        requests = []
-        for index in chosen:
-            batch = np.full(self.config.timing.batch_size, index)
-            arrays = pad(self.validation.encoded, batch, self.validation.pad_token_id)
-            arrays.pop("labels", None)
-            requests.append(arrays)
-        return requests
-
-    @property
-    def _error_name(self) -> str:
-        if self.task.kind == "regression":
-            return "squared distance from the teacher, in units of its variance"
-        names = {"kl": "KL divergence from the teacher (nats)"}
-        return names.get(self.config.error, "cross-entropy to the teacher (nats)")
+        size = self.config.timing.batch_size
+        return [self.validation_rows.request(np.full(size, row)) for row in chosen]
 
     @cached_property
     def _student_config(self) -> dict[str, Any]:
@@ -184,23 +182,23 @@ def open_workshop(
     config: ExtractConfig, data: TaskData, teacher: ModelFolder, folder: Path, deadline: Deadline | None = None
 ) -> TaskWorkshop:
     """Read the teacher, cut its vocabulary, and weigh its parts on training data; in less of them after `deadline`."""
-    model = teacher.classifier(data.task).eval()
-    teacher_train = teacher.encode(data.train, config.max_length)
-    kept, tokenizer = _cut_vocabulary(config, teacher, teacher_train, folder / "tokenizer")
+    task, kind = data.task, kind_of(data.task)
+    model = teacher.model_for(task).eval()
+    teacher_train = teacher.tokenise(task, data.train, config.max_length)
+    kept, tokenizer = _cut_vocabulary(config, teacher, teacher_train.data, folder / "tokenizer")
     validation = data.validation.sample(config.error_examples, config.seed)
-    teacher_validation = teacher.encode(validation, config.max_length)
-    assert data.train.labels is not None
+    rows = tokenizer.tokenise(task, validation, config.max_length)
     calibration = Calibration(
         teacher=model,
         architecture=teacher.architecture,
-        batches=tuple(_calibration(teacher_train, config.seed)),
-        outputs=_answers,
-        divergence=distillation_loss_for(data.task, data.train.labels),
+        batches=tuple(_calibration(teacher_train.data, kind.groups(data.train), config.seed)),
+        outputs=kind.answers_to,
+        divergence=kind.distillation_loss(data.train.labels),
     )
-    importance, drop_order = _weigh(calibration, data.task, data.train.labels, deadline)
+    importance, drop_order = _weigh(calibration, kind, data.train.labels, deadline)
     return TaskWorkshop(
         config=config,
-        task=data.task,
+        task=task,
         teacher=teacher,
         model=model,
         calibration=calibration,
@@ -208,15 +206,14 @@ def open_workshop(
         drop_order=drop_order,
         kept_tokens=kept,
         student_tokenizer=tokenizer,
-        train_data=tokenizer.encode(data.train, config.max_length),
-        validation=tokenizer.encode(validation, config.max_length),
-        teacher_train=TeacherOutputs(
-            teacher=_answering(model),
-            data=teacher_train,
-            path=folder / "teacher_outputs.safetensors",
+        train_rows=tokenizer.tokenise(task, data.train, config.max_length),
+        validation_rows=rows,
+        validation=validation,
+        teacher_train=kind.teacher_answers(_answering(model), teacher_train, folder / "teacher_outputs.safetensors"),
+        teacher_validation=kind.held_out_answers(
+            model, rows, kept, lambda: teacher.tokenise(task, validation, config.max_length)
         ),
-        teacher_validation=predict(model, teacher_validation.encoded, teacher_validation.pad_token_id),
-        labels=data.train.labels,
+        train=data.train,
     )
 
 
@@ -250,24 +247,19 @@ def _cut_vocabulary(
 
 
 def _weigh(
-    calibration: Calibration, task: Task, labels: np.ndarray, deadline: Deadline | None
+    calibration: Calibration, kind: Kind, labels: np.ndarray | None, deadline: Deadline | None
 ) -> tuple[Importance, tuple[int, ...]]:
     """Importance of the teacher's parts, and its layers from the most dispensable on."""
-    architecture, loss = calibration.architecture, loss_for(task, labels)
-    importance = measure_importance(calibration.teacher, architecture, calibration.batches, loss, deadline)
+    network, loss = kind.network(calibration.teacher), kind.task_loss(labels)
+    importance = measure_importance(network, calibration.architecture, calibration.batches, loss, deadline)
     return importance, tuple(rank_by_skipping(calibration, RANKING_EXAMPLES))
 
 
-def _answers(model: nn.Module, batch: Batch) -> Tensor:
-    logits: Tensor = model(**{name: batch[name] for name in ENCODER_INPUTS if name in batch}).logits
-    return logits
-
-
-def _calibration(train_data: EncodedData, seed: int) -> Iterator[Batch]:
-    lengths = train_data.encoded.lengths
-    batches = bucketed_batches(lengths, batch_size=16, seed=seed, epoch=0)
-    totals = itertools.accumulate(int(lengths[indices].sum()) for indices in batches)
-    for indices, total in zip(batches, totals, strict=True):
-        yield train_data.batch(indices)
+def _calibration(train_data: EncodedData, groups: np.ndarray | None, seed: int) -> Iterator[Batch]:
+    total = 0
+    for make in training_batches(train_data, batch_size=CALIBRATION_BATCH, seed=seed, groups=groups).epoch(0):
+        batch = make()
+        yield batch
+        total += int(batch["attention_mask"].sum())
         if total >= CALIBRATION_TOKENS:
             return

@@ -180,7 +180,7 @@ class CorpusWorkshop:
         for batch in self.held_out:
             ours = decode(student, encode(student, batch.inputs), batch.positions)
             theirs = self.answering.decode(batch.teacher_hidden)
-            found = surrogate_errors(ours, theirs, kind=self.config.error, variance=None)
+            found = surrogate_errors(ours, theirs, kind=self.config.error)
             errors.append(found.float().cpu().numpy())
             blocks.append(batch.blocks)
         return np.concatenate(errors), np.concatenate(blocks)

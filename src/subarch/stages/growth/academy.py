@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from subarch.errors import BudgetError, InterruptedRun
+from subarch.kinds.registry import kind_of
 from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
-from subarch.stages.classify import teacher_outputs
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
+from subarch.stages.finetuning.training import teacher_answers
 from subarch.stages.growth.asking import Asking
 from subarch.stages.growth.points import PointMaker, read_points, write_points
 from subarch.stages.growth.settings import AgoraConfig
@@ -198,8 +199,9 @@ class TaskAcademy:
         path = self.folder / ANSWERS / f"{iteration:02d}-{attempt}.safetensors"
         if path.exists():
             return path
-        encoded = self.model.encode(data.train, self.config.length_for(data.task))
-        outputs = teacher_outputs(self.config, data, (encoded, self.socrates), path)
+        rows = self.model.tokenise(data.task, data.train, self.config.length_for(data.task))
+        outputs = teacher_answers(self.config, data, (rows, self.socrates), path)
+        assert isinstance(outputs, TeacherOutputs)  # `prepared` refuses other kinds
         # These data begin with those of the iteration before.
         before = path.with_stem(f"{iteration - 1:02d}-{self.settled.get(iteration - 2, 0)}")
         if before.exists():
@@ -208,7 +210,7 @@ class TaskAcademy:
             self.session.phase("asking Socrates", f"about {len(data.train):,} examples")
             outputs.complete()
         elif len(lessons) > 1 and self.config.loop.max_steps is None:
-            self._ask_ahead(outputs, (data, encoded), lessons, end)
+            self._ask_ahead(outputs, (data, rows.data), lessons, end)
         outputs.save()
         for file in path.parent.iterdir():
             if int(file.name.split("-")[0]) < iteration - 1:  # they are large, and nobody will begin with them again
@@ -225,7 +227,7 @@ class TaskAcademy:
         asking = Asking(
             trainings=[config_of(self.config, lesson, self.folder) for lesson in lessons],
             data=data[1],
-            groups=data[0].train.groups if self.data.task.kind == "choice" else None,
+            groups=kind_of(self.data.task).groups(data[0].train),
             rows=math.inf if self.passes is None else self.passes * len(self.data.train),
         )
         self.session.phase("asking Socrates", f"about {len(data[0].train):,} examples at most")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from subarch.errors import ConfigError, DataError, ModelError
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.points import PointMaker, socrates_outputs
 from subarch.stages.growth.settings import LEAST_ACCURACY, AgoraConfig
 from subarch.stages.growth.transforming import mining_for, transformations_for

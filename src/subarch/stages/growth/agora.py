@@ -8,14 +8,14 @@ from typing import Any
 
 from subarch.errors import DivergedError
 from subarch.optimize.hyperparameters import HyperparameterSet
-from subarch.stages.finetuning import CHECKPOINT, FinetuneConfig
+from subarch.stages.finetuning.saving import take_model
+from subarch.stages.finetuning.settings import CHECKPOINT, FinetuneConfig
 from subarch.stages.growth.academy import POINTS, TRAININGS, TaskAcademy
 from subarch.stages.growth.admission import Admission, divided, settings_of
 from subarch.stages.growth.plan import Plan, plan_for
 from subarch.stages.growth.timaeus import OUTPUTS_FILE, RESULT_FILE
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import OutputFolder
-from subarch.stages.saving import take_model
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
 from subarch.tasks.base import TaskData

@@ -14,7 +14,7 @@ from itertools import chain, islice, zip_longest
 import numpy as np
 
 from subarch.running.budget import Deadline
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.training.classifier import EncodedData, TeacherOutputs, training_batches
 from subarch.training.losses import Batch
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from subarch.stages.classify import step_seconds
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
+from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.growth.academy import SPARE, following, trainings_to_come
 from subarch.stages.growth.admission import settings_of
 from subarch.stages.inputs import ModelFolder

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
 from subarch.running.budget import Deadline
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_file
@@ -238,7 +238,7 @@ def socrates_outputs(config: FinetuneConfig, socrates: ModelFolder, task: Task, 
 
 def _ready(socrates: ModelFolder, task: Task) -> PreTrainedModel:
     device = process_state().device
-    model = socrates.classifier(task).to(device)
+    model = socrates.model_for(task).to(device)
     cast_weights(model, inference_dtype("auto", device))
     return model
 

@@ -13,10 +13,10 @@ from transformers import PreTrainedModel
 from subarch.errors import DivergedError
 from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
-from subarch.stages.classify import train_classifier
-from subarch.stages.finetuning import CHECKPOINT, FinetuneConfig
+from subarch.stages.finetuning.saving import save_model
+from subarch.stages.finetuning.settings import CHECKPOINT, FinetuneConfig
+from subarch.stages.finetuning.training import train_on_task
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.saving import save_model
 from subarch.stages.session import Session
 from subarch.storage import read_json, replacing_file, write_json
 from subarch.tasks.base import Examples, TaskData
@@ -79,7 +79,7 @@ class Timaeus:
         session = self.session or Session()
         inside = replace(session, deadline=Deadline.after(lesson.seconds))
         try:
-            outcome, trained = train_classifier(
+            trained = train_on_task(
                 config_of(self.config, lesson, place),
                 inside,
                 (self.data, self.model, self.teacher),
@@ -90,21 +90,22 @@ class Timaeus:
             write_json(place / RESULT_FILE, {"theta": lesson.theta.to_json(), "score": None, "failed": error.message})
             (place / CHECKPOINT).unlink(missing_ok=True)
             return
-        outputs, task = self._outputs(trained, self.growing), self.data.task
-        held_out = Predictions(self._outputs(trained, self.reserved))
+        outputs, task = self._outputs(trained.model, self.growing), self.data.task
+        held_out = Predictions(self._outputs(trained.model, self.reserved))
         sign = 1.0 if higher_is_better(task.main_metric) else -1.0
         with replacing_file(place / OUTPUTS_FILE) as temporary:
             save_file({"outputs": outputs}, temporary)
-        save_model(place, trained, self.model, task)
+        save_model(place, trained.model, self.model, task)
         numbers = {
-            "score": outcome.best_score,
+            "score": trained.result.best_score,
             "held_out": sign * main_score(task, held_out, self.reserved),
             "error": standard_error(task, held_out, self.reserved, self.config.seed),
-            "steps": outcome.steps,
-            "best_step": outcome.best_step,
+            "steps": trained.result.steps,
+            "best_step": trained.result.best_step,
         }
         write_json(
-            place / RESULT_FILE, {"theta": lesson.theta.to_json(), **numbers, "seconds": round(outcome.seconds, 3)}
+            place / RESULT_FILE,
+            {"theta": lesson.theta.to_json(), **numbers, "seconds": round(trained.result.seconds, 3)},
         )
         (place / CHECKPOINT).unlink(missing_ok=True)
 

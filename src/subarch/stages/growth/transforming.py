@@ -33,7 +33,7 @@ def transformations_for(
         task=data.task,
         student_tokenizer=model.tokenizer,
         masked_lm=None if masked_lm is None else (load_masked_lm(masked_lm.path), masked_lm.tokenizer),
-        encoder=(socrates.classifier(data.task), socrates.tokenizer),
+        encoder=(socrates.model_for(data.task), socrates.tokenizer),
     )
     named = [name for name in settings.transformations if name != MINING]
     return () if settings.transformations and not named else mixture(ingredients, named)

@@ -18,12 +18,13 @@ from subarch.arch.build import build_config
 from subarch.arch.costs import flops, parameters
 from subarch.arch.families import axes_of, family_of, layer_of, rename_layer
 from subarch.errors import ConfigError
+from subarch.kinds.registry import KINDS, kind_of
 from subarch.optimize.domain import Params
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.trials.latency import read_table, size_key
 from subarch.stages.trials.params import possible_values
 from subarch.stages.trials.settings import SearchConfig
-from subarch.stages.trials.student import SIZES, StudentConfig, architecture_of, build_network
+from subarch.stages.trials.student import SIZES, StudentConfig, architecture_of
 from subarch.stages.trials.views import vocabulary_size
 from subarch.tasks.base import Task
 
@@ -33,10 +34,6 @@ Known = dict[str, Callable[[Params], float]]
 
 COSTS = ("num_parameters", "encoder_parameters", "flops", "model_bytes", "latency_ms")
 """Measured where the search asks for them."""
-OF_ANSWERABLE = tuple(
-    f"{prefix}_{name}" for prefix in ("has_answer", "no_answer", "best") for name in ("exact_match", "f1")
-)
-"""Of spans where questions may have no answer."""
 _QUALITIES = (
     "accuracy",
     "f1",
@@ -49,7 +46,7 @@ _QUALITIES = (
     "exact_match",
     "gender_parity",
 )
-METRICS = ("score", *_QUALITIES, *OF_ANSWERABLE, *COSTS)
+METRICS = ("score", *_QUALITIES, *(name for kind in KINDS.values() for name in kind.further_metrics), *COSTS)
 """Every name that a trial of some task can report."""
 _SHAPING = (*SIZES, "embedding_size", "vocabulary", "start")
 """Settings that a student's size depends on."""
@@ -57,8 +54,7 @@ _SHAPING = (*SIZES, "embedding_size", "vocabulary", "start")
 
 def metrics_of(task: Task) -> tuple[str, ...]:
     """What a trial of this task can report; "score" is another name of its main metric."""
-    further = OF_ANSWERABLE if task.kind == "span" else ()
-    return ("score", *task.metrics, *further, *COSTS)
+    return ("score", *task.metrics, *kind_of(task).further_metrics, *COSTS)
 
 
 def counted_length(task: Task, teacher: Architecture, max_length: int | None) -> int:
@@ -68,12 +64,7 @@ def counted_length(task: Task, teacher: Architecture, max_length: int | None) ->
 
 def operations(architecture: Architecture, task: Task, length: int) -> int:
     """Floating-point operations of one forward pass on one input (Bort, Lemma 1), its head included."""
-    if task.kind != "span":
-        return flops(architecture, length, "sequence-classification", task.num_outputs)
-    hidden = architecture.hidden_size
-    # ModernBERT has its dense layer below the head for spans too, and both see every token.
-    dense = 2 * hidden**2 if family_of(architecture.family).classifier_dense == "head.dense" else 0
-    return flops(architecture, length) + length * (dense + 2 * hidden * task.num_outputs)
+    return flops(architecture, length, kind_of(task).head, task.num_outputs)
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ class Skeleton:
         two = whole.keep_layers(range(2)) if whole.num_hidden_layers > 1 else whole.replace(num_hidden_layers=2)
         config = build_config(two, teacher.config, num_labels=task.num_outputs)
         with torch.device("meta"):
-            model = build_network(config, task.kind, empty=True)
+            model = kind_of(task).build(config, empty=True)
         family = family_of(whole.family)
         found: dict[int | None, list[Any]] = {None: [], 0: [], 1: []}
         for name, tensor in model.state_dict().items():

@@ -14,14 +14,13 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor
 
+from subarch.kinds.registry import kind_of
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tasks.base import Array, Task
 from subarch.tasks.encode import ordered_batches
-from subarch.tasks.windows import Windows
-from subarch.training.classifier import EncodedData, TeacherOutputs
-from subarch.training.span import SpanTeacher
+from subarch.training.classifier import EncodedData
 
 FACTS = "outputs.json"
 """Written last: the outputs are complete, and these hidden layers are among them."""
@@ -33,11 +32,12 @@ HIDDEN_BYTES = 4_000_000_000
 
 
 def kept_layers(train: EncodedData, teacher: ModelFolder, wanted: Collection[int], task: Task) -> tuple[int, ...]:
-    """Which of the wanted hidden layers of the teacher (from 1) fit on the disk; of spans only the last is kept."""
+    """Which of the wanted hidden layers of the teacher (from 1) fit on the disk, as far as the kind can keep them."""
     architecture = teacher.architecture
-    last = (architecture.num_hidden_layers,)
+    last = architecture.num_hidden_layers
     layer_bytes = len(train.encoded.input_ids) * architecture.hidden_size * 2
-    for layers in (tuple(sorted(wanted)) if task.kind != "span" else last, last):
+    kept = tuple(last if layer == -1 else layer for layer in kind_of(task).imitable(tuple(sorted(wanted))))
+    for layers in (kept, (last,)):
         if wanted and len(layers) * layer_bytes <= HIDDEN_BYTES:
             return layers
     return ()
@@ -61,7 +61,8 @@ def compute_outputs(
     """
     if (folder / FACTS).exists():
         return
-    outputs: Any = _machinery(teacher, task, train, layers, folder)
+    kind = kind_of(task)
+    outputs = kind.teacher_answers(teacher.model_for(task), kind.stored(train), folder / VALUES, layers)
     done, saved = 0, time.monotonic()
     for indices in ordered_batches(train.encoded.lengths, MAX_TOKENS):
         outputs(indices)
@@ -72,20 +73,6 @@ def compute_outputs(
             saved = time.monotonic()
     outputs.save()
     write_json(folder / FACTS, {"hidden_layers": list(layers), "hidden_size": teacher.architecture.hidden_size})
-
-
-def _machinery(
-    teacher: ModelFolder, task: Task, train: EncodedData, layers: tuple[int, ...], folder: Path
-) -> TeacherOutputs | SpanTeacher:
-    model, path = teacher.classifier(task), folder / VALUES
-    if task.kind != "span":
-        return TeacherOutputs(teacher=model, data=train, path=path, hidden_layers=layers)
-    ids = train.encoded.input_ids
-    # Of where the tokens stand, it asks only how many there are.
-    windows = Windows(train.encoded, np.arange(len(train.encoded)), ids, ids, 0)
-    return SpanTeacher(
-        teacher=model, windows=windows, pad_token_id=train.pad_token_id, path=path, with_hidden=bool(layers)
-    )
 
 
 @dataclass(frozen=True)
@@ -100,11 +87,12 @@ class KnownOutputs:
     """(T, layers, hidden_size)."""
     columns: tuple[int, ...]
     """Of its layers, those that are imitated."""
-    spans: bool
+    by_token: bool
+    """Whether `values` have a row for each token."""
 
     def __call__(self, indices: np.ndarray) -> dict[str, Tensor]:
         """`teacher_logits`, and `teacher_hidden` (batch, length, layers, width) where layers are imitated."""
-        logits = self._padded(self.values[:, :2], indices) if self.spans else self.values[indices]
+        logits = self._padded(self.values[:, :2], indices) if self.by_token else self.values[indices]
         found = {"teacher_logits": torch.from_numpy(logits.astype(np.float32))}
         if self.hidden is not None and self.columns:
             found["teacher_hidden"] = torch.from_numpy(self._padded(self.hidden, indices)[:, :, list(self.columns)])
@@ -127,19 +115,19 @@ def read_outputs(train: EncodedData, imitated: Sequence[int], folder: Path, task
         folder: Of `compute_outputs`.
         task: What is asked.
     """
-    known, values, hidden = _mapped(folder, len(train.encoded.input_ids), task.kind == "span")
+    known, values, hidden = _mapped(folder, len(train.encoded.input_ids), kind_of(task).by_token)
     wanted = tuple(imitated) if set(imitated) <= set(known) else tuple(imitated[-1:])
     columns = tuple(known.index(layer) for layer in wanted if layer in known)
     encoded = train.encoded
-    return KnownOutputs(encoded.lengths, encoded.offsets, values, hidden, columns, task.kind == "span")
+    return KnownOutputs(encoded.lengths, encoded.offsets, values, hidden, columns, kind_of(task).by_token)
 
 
 @lru_cache(maxsize=1)
-def _mapped(folder: Path, tokens: int, spans: bool) -> tuple[tuple[int, ...], Array, Array | None]:
+def _mapped(folder: Path, tokens: int, by_token: bool) -> tuple[tuple[int, ...], Array, Array | None]:
     facts = read_json(folder / FACTS)
     layers, width = tuple(facts["hidden_layers"]), int(facts["hidden_size"])
     file = (folder / VALUES).with_suffix(".hidden")
-    if spans:
+    if by_token:
         flat = np.memmap(file, np.float16, "r", shape=(tokens, 2 + (width if layers else 0)))
         return layers, flat, flat[:, None, 2:] if layers else None
     values = load_file(folder / VALUES)["outputs"]

@@ -16,7 +16,7 @@ from subarch.optimize.domain import Choice, Domain
 from subarch.optimize.early_stopping import StoppingRule
 from subarch.optimize.metrics import Direction, Metric
 from subarch.running.budget import parse_duration
-from subarch.stages.finetuning import DistillationConfig
+from subarch.stages.finetuning.settings import DistillationConfig
 from subarch.stages.inputs import DataConfig
 from subarch.stages.trials.student import StudentConfig
 from subarch.training.settings import LoopConfig

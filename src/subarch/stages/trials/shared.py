@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from subarch.errors import DataError
+from subarch.kinds.registry import kind_of
 from subarch.stages.finetune import finetune
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.output import is_finished
 from subarch.stages.session import Session
@@ -21,7 +22,7 @@ from subarch.stages.trials.settings import SearchConfig
 from subarch.stages.trials.student import Donor, StudentConfig, imitated_layers, inherited_layers, require_meaning
 from subarch.stages.trials.views import View, open_view
 from subarch.stages.trials.weighing import Wanted, calibration_of, read_importance, weigh
-from subarch.tasks.base import Array, Examples, Task, TaskData
+from subarch.tasks.base import Array, Task, TaskData
 from subarch.training.losses import Batch
 
 TEACHER = "teacher"
@@ -55,7 +56,7 @@ def require_usable(config: SearchConfig, teacher: ModelFolder, data: TaskData) -
         ConfigError: A setting that could have no effect.
     """
     for name, examples in (("training", data.train), ("validation", data.validation)):
-        if not (len(examples) and _labelled(data.task, examples)):
+        if not (len(examples) and kind_of(data.task).labelled(examples)):
             raise DataError(f"the {name} data of {data.task.name} have no labelled rows, expected some")
     for dropout in possible_values(config, "student.classifier_dropout") or (0.0,):
         require_meaning(StudentConfig(classifier_dropout=dropout), teacher.architecture, data.task)
@@ -160,7 +161,7 @@ def _sampled(data: TaskData, train: int | None, validation: int | None) -> TaskD
 
 def _donor(teacher: ModelFolder, task: Task, folder: Path) -> Donor:
     importance, order = read_importance(folder)
-    model = teacher.classifier(task).eval()
+    model = teacher.model_for(task).eval()
     return Donor(task=task, teacher=teacher, model=model, importance=importance, drop_order=order)
 
 
@@ -172,7 +173,7 @@ def _wanted(config: SearchConfig) -> Wanted:
 
 
 def _groups(data: TaskData) -> Array | None:
-    return data.train.groups if data.task.kind == "choice" else None
+    return kind_of(data.task).groups(data.train)
 
 
 def teacher_of(source: str, folder: Path) -> ModelFolder:
@@ -195,10 +196,6 @@ def _teacher_and_data(config: SearchConfig, session: Session, folder: Path) -> t
         finetune(settings, session)
     teacher = teacher_of(config.teacher, folder)
     return teacher, _sampled(aligned(data, teacher), config.train_examples, config.validation_examples)
-
-
-def _labelled(task: Task, examples: Examples) -> bool:
-    return "answers" in examples.columns if task.kind == "span" else examples.labels is not None
 
 
 def _may_distil(config: SearchConfig) -> bool:

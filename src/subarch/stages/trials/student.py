@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from transformers import (
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    PretrainedConfig,
     PreTrainedModel,
 )
-from transformers.initialization import no_init_weights
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_config
 from subarch.arch.families import family_of
 from subarch.arch.vocabulary import cut_special_ids
 from subarch.errors import ConfigError
+from subarch.kinds.registry import kind_of
 from subarch.stages.inputs import ModelFolder
-from subarch.tasks.base import Kind, Task
+from subarch.tasks.base import Task
 from subarch.training.calibration import Calibration
 from subarch.training.importance import Importance
 from subarch.training.inherit import inherit, select
@@ -49,8 +45,6 @@ _CONFIG_DROPOUTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
 }
 """How each family spells the dropouts in its config.json."""
-_SPANS_WITHOUT_DROPOUT = ("bert", "roberta", "electra")
-"""Families whose question-answering models have no dropout before their head."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +197,11 @@ def imitated_layers(inherited: Sequence[int], depth: int) -> tuple[int, ...]:
 
 def require_meaning(student: StudentConfig, teacher: Architecture, task: Task) -> None:
     """Raise ConfigError for a setting that could have no effect in models of this family and kind of task."""
-    if task.kind == "span" and student.classifier_dropout is not None and teacher.family in _SPANS_WITHOUT_DROPOUT:
+    kind = kind_of(task)
+    if student.classifier_dropout is not None and not kind.has_dropout(teacher.family):
         raise ConfigError(
-            f"student.classifier_dropout is {student.classifier_dropout}, but {teacher.family} models for spans have "
-            "no dropout before their head",
+            f"student.classifier_dropout is {student.classifier_dropout}, but {teacher.family} models for "
+            f"{kind.expected} have no dropout before their head",
             "leave it out",
         )
 
@@ -293,27 +288,19 @@ class Donor:
         *,
         empty: bool = False,
     ) -> PreTrainedModel:
-        names = dict(enumerate(self.task.labels)) or ({} if self.task.kind == "span" else {0: self.task.label})
+        kind = kind_of(self.task)
         config = build_config(
             architecture,
             base,
             num_labels=self.task.num_outputs,
-            id2label=names or None,
+            id2label=kind.names_of_outputs(self.task),
             problem_type=self.model.config.problem_type,
             layers=layers,
         )
-        return build_network(config, self.task.kind, empty=empty)
+        return kind.build(config, empty=empty)
 
     def _base(self, kept_tokens: tuple[int, ...] | None) -> dict[str, Any]:
         return self.teacher.config if kept_tokens is None else cut_special_ids(self.teacher.config, kept_tokens)
-
-
-def build_network(config: PretrainedConfig, kind: Kind, *, empty: bool = False) -> PreTrainedModel:
-    """A float32 model with the head for a kind of task: drawn from torch's generator, or whatever memory holds."""
-    auto = AutoModelForQuestionAnswering if kind == "span" else AutoModelForSequenceClassification
-    with no_init_weights() if empty else nullcontext():
-        model: PreTrainedModel = auto.from_config(config)
-    return model
 
 
 def restore_dropouts(model: PreTrainedModel, student: StudentConfig, teacher_config: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,32 +16,28 @@ from transformers import PreTrainedModel
 
 from subarch.arch.costs import parameters
 from subarch.errors import DivergedError
+from subarch.kinds.base import Scorer, Tokenised
+from subarch.kinds.registry import kind_of
 from subarch.running.accelerators import held_to_share
 from subarch.running.executor import Tell
+from subarch.stages.finetuning.saving import save_model
 from subarch.stages.inputs import DATA_SEED
-from subarch.stages.saving import save_model
-from subarch.stages.span import SETTINGS
 from subarch.stages.trials.costs import counted_length, operations
 from subarch.stages.trials.latency import read_table, size_key, time_student
 from subarch.stages.trials.params import apply_params
 from subarch.stages.trials.settings import SearchConfig
 from subarch.stages.trials.shared import Shared, open_shared
 from subarch.stages.trials.student import architecture_of, restore_dropouts
-from subarch.stages.trials.views import Part, View, curve_examples, tokenised
+from subarch.stages.trials.views import View, curve_examples
 from subarch.storage import write_json
 from subarch.tasks.base import Examples, Task
-from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import main_score, score
+from subarch.tasks.scoring.scores import score
 from subarch.tasks.scoring.scores import slices as scores_by_slice
 from subarch.tasks.scoring.slices import slice_columns
-from subarch.tasks.scoring.spans import best_spans, tune_threshold
-from subarch.training.classifier import distillation_loss_for, loss_for, training_batches
+from subarch.training.classifier import training_batches
 from subarch.training.loop import Event, LoopContext, TrainResult, train
-from subarch.training.losses import Loss
 from subarch.training.precision import prepare_for_training
-from subarch.training.predict import predict
-from subarch.training.span import SpanModel, predict_spans, span_distillation_loss, span_loss
 
 TRIAL_FILE = "trial.json"
 """Written last into the trial's folder: what `run_trial` returns, with the configuration."""
@@ -130,6 +125,7 @@ def _train(
     config: SearchConfig, shared: Shared, view: View, seed: int, tell: Tell
 ) -> tuple[PreTrainedModel, TrainResult]:
     task, settings = shared.data.task, config.distillation
+    kind, labels = kind_of(task), view.train.encoded.labels
     distilled = settings.weight > 0 or settings.hidden_weight > 0
     student = shared.donor.build(config.student, view.kept, dropout=settings.dropout or not distilled, seed=seed)
     prepare_for_training(student, dropout=True)  # the build has set those that are off to 0
@@ -138,50 +134,33 @@ def _train(
         batch_size=config.loop.batch_size,
         seed=seed,
         teacher=shared.outputs(view, config.student, settings.layers) if distilled else None,
-        groups=shared.data.train.groups if task.kind == "choice" else None,
+        groups=kind.groups(shared.data.train),
         repeats=settings.repeats if distilled else 1,
     )
     sample = curve_examples(shared.data)
-    sign = 1.0 if higher_is_better(task.main_metric) else -1.0
-
-    def evaluate(model: nn.Module) -> float:
-        return sign * main_score(task, predicted(model, view.curve, sample, task), sample)
+    evaluate = Scorer(kind=kind, task=task, rows=view.curve, examples=sample, check=_require_finite)
 
     def on_event(event: Event) -> None:
         if event["event"] == "evaluation":
             tell({**event, "score": float(event["score"])})
 
-    network = SpanModel(student) if task.kind == "span" else student
     context = LoopContext(seed=seed, on_event=on_event)
-    loss = _loss(config, task, view, distilled=distilled)
-    result = train(network, batches, loss, config=config.loop, context=context, evaluate=evaluate)
+    loss = kind.distillation_loss(labels, **settings.weights) if distilled else kind.task_loss(labels)
+    result = train(kind.network(student), batches, loss, config=config.loop, context=context, evaluate=evaluate)
     student.set_attn_implementation("sdpa")  # as it will run
     return student, result
 
 
-def _loss(config: SearchConfig, task: Task, view: View, *, distilled: bool) -> Loss:
-    settings, labels = config.distillation, view.train.encoded.labels
-    assert labels is not None
-    if task.kind == "span":
-        return span_distillation_loss(**settings.weights) if distilled else span_loss
-    return distillation_loss_for(task, labels, **settings.weights) if distilled else loss_for(task, labels)
-
-
-def predicted(model: nn.Module, part: Part, examples: Examples, task: Task) -> Predictions:
-    """What a model says of examples; of spans at the threshold that is best for them.
+def predicted(model: nn.Module, rows: Tokenised, examples: Examples, task: Task) -> Predictions:
+    """What a model says of examples, at the threshold that is best for them where there is one.
 
     Raises:
         DivergedError: Outputs that are no numbers.
     """
-    if part.windows is None:
-        outputs = predict(model, part.data.encoded, part.data.pad_token_id)
-        _require_finite(outputs)
-        return Predictions(outputs=outputs)
-    inner = model.model if isinstance(model, SpanModel) else model
-    logits = predict_spans(inner, part.windows, part.data.pad_token_id)
-    _require_finite(*logits)
-    found = best_spans(*logits, part.windows, examples)
-    return replace(found, threshold=tune_threshold(found, examples))
+    kind = kind_of(task)
+    outputs = kind.predict(model, rows)
+    _require_finite(outputs)
+    return kind.tuned(kind.predictions(outputs, rows, examples), examples)
 
 
 def _answered(
@@ -192,22 +171,19 @@ def _answered(
     predictions = predicted(student, view.validation, data.validation, data.task)
     if split == "validation":
         return predictions, data.validation
-    part = tokenised(data.task, view.model, data.test, shared.length)
-    return replace(predicted(student, part, data.test, data.task), threshold=predictions.threshold), data.test
+    rows = view.model.tokenise(data.task, data.test, shared.length)
+    return replace(predicted(student, rows, data.test, data.task), threshold=predictions.threshold), data.test
 
 
-def _require_finite(*outputs: np.ndarray) -> None:
-    bad = sum(int((~np.isfinite(each)).sum()) for each in outputs)
+def _require_finite(outputs: np.ndarray) -> None:
+    bad = int((~np.isfinite(outputs)).sum())
     if bad:
         raise DivergedError(f"{bad} outputs of the student are no finite numbers", "lower the learning rate")
 
 
 def _save(out: Path, student: PreTrainedModel, view: View, task: Task, predictions: Predictions) -> None:
     view.model.tokenizer.backend_tokenizer.no_truncation()  # which encoding leaves in it
-    save_model(out, student, view.model, task)
-    if task.kind == "span":
-        threshold = float(predictions.threshold)
-        write_json(out / SETTINGS, {"no_answer_threshold": threshold if math.isfinite(threshold) else None})
+    save_model(out, student, view.model, task, said=predictions)
 
 
 def _qualities(task: Task, predictions: Predictions, examples: Examples) -> tuple[dict[str, float], dict[str, float]]:

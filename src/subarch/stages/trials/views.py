@@ -13,10 +13,10 @@ from safetensors.numpy import load_file, save_file
 
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_tokenizer_files, keep_tokens
+from subarch.kinds.base import Tokenised
 from subarch.stages.inputs import ModelFolder
-from subarch.stages.span import windows_of
 from subarch.storage import read_json, replacing_folder
-from subarch.tasks.base import Array, Examples, Task, TaskData
+from subarch.tasks.base import Array, Examples, TaskData
 from subarch.tasks.encode import Encoded
 from subarch.tasks.windows import Windows
 from subarch.training.classifier import EncodedData
@@ -28,15 +28,6 @@ _FIELDS = ("input_ids", "offsets", "token_type_ids", "labels")
 _PLACES = ("example", "starts", "ends")
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some examples, tokenised."""
-
-    data: EncodedData
-    windows: Windows | None
-    """Of spans: whose `encoded` are the data."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class View:
     """What students with one vocabulary see."""
@@ -46,8 +37,8 @@ class View:
     kept: tuple[int, ...] | None
     """The teacher's id of each of their tokens; None where they have all."""
     train: EncodedData
-    validation: Part
-    curve: Part
+    validation: Tokenised
+    curve: Tokenised
     """The sample of the validation data that is scored in between."""
 
 
@@ -81,14 +72,6 @@ def open_view(data: TaskData, teacher: ModelFolder, length: int, folder: Path, s
     return _read(path, teacher, folder)
 
 
-def tokenised(task: Task, model: ModelFolder, examples: Examples, length: int) -> Part:
-    """Examples as students with this tokenizer see them."""
-    encoded = _encode(task, model, examples, length)
-    windows = encoded if isinstance(encoded, Windows) else None
-    inner = encoded.encoded if isinstance(encoded, Windows) else encoded
-    return Part(EncodedData(encoded=inner, pad_token_id=model.pad_token_id), windows)
-
-
 def vocabulary_size(teacher: ModelFolder, folder: Path, share: float) -> int | None:
     """Tokens of students with this share; None where their view is not made yet."""
     if share >= 1:
@@ -103,14 +86,14 @@ def _make(data: TaskData, teacher: ModelFolder, length: int, path: Path, share: 
         model = teacher
         arrays: dict[str, Array] = {}
         if whole is None:
-            arrays |= _arrays("train", _encode(data.task, teacher, data.train, length))
+            arrays |= _arrays("train", teacher.tokenise(data.task, data.train, length))
         else:
             arrays["kept"] = _cut(teacher, whole.train.encoded, temporary, share)
             model = ModelFolder(temporary)
-        arrays |= _arrays("validation", _encode(data.task, model, data.validation, length))
+        arrays |= _arrays("validation", model.tokenise(data.task, data.validation, length))
         sample = curve_examples(data)
         if len(sample) < len(data.validation):
-            arrays |= _arrays("curve", _encode(data.task, model, sample, length))
+            arrays |= _arrays("curve", model.tokenise(data.task, sample, length))
         save_file(arrays, temporary / DATA)
 
 
@@ -139,19 +122,13 @@ def kept_tokens(tokenizer_json: Mapping[str, object], counts: Mapping[int, int],
     return kept
 
 
-def _encode(task: Task, model: ModelFolder, examples: Examples, length: int) -> Encoded | Windows:
-    if task.kind == "span":
-        return windows_of(model, examples, length)
-    return model.encode(examples, length).encoded
-
-
-def _arrays(name: str, part: Encoded | Windows) -> dict[str, Array]:
-    encoded = part.encoded if isinstance(part, Windows) else part
+def _arrays(name: str, rows: Tokenised) -> dict[str, Array]:
+    encoded, windows = rows.data.encoded, rows.windows
     arrays = {f"{name}/{field}": getattr(encoded, field) for field in _FIELDS if getattr(encoded, field) is not None}
     # Where the tokens of the training data stand is never asked.
-    if isinstance(part, Windows) and name != "train":
-        arrays |= {f"{name}/{field}": getattr(part, field) for field in _PLACES}
-        arrays[f"{name}/cls_index"] = np.asarray([part.cls_index])
+    if windows is not None and name != "train":
+        arrays |= {f"{name}/{field}": getattr(windows, field) for field in _PLACES}
+        arrays[f"{name}/cls_index"] = np.asarray([windows.cls_index])
     return {key: np.ascontiguousarray(array) for key, array in arrays.items()}
 
 
@@ -182,10 +159,10 @@ def _encoded(arrays: Mapping[str, Array], name: str) -> Encoded:
     return Encoded(**{field: arrays.get(f"{name}/{field}") for field in _FIELDS})  # type: ignore[arg-type]
 
 
-def _part(arrays: Mapping[str, Array], name: str, pad: int) -> Part:
+def _part(arrays: Mapping[str, Array], name: str, pad: int) -> Tokenised:
     encoded = _encoded(arrays, name)
     windows = None
     if f"{name}/cls_index" in arrays:
         example, starts, ends = (arrays[f"{name}/{field}"] for field in _PLACES)
         windows = Windows(encoded, example, starts, ends, int(arrays[f"{name}/cls_index"][0]))
-    return Part(EncodedData(encoded=encoded, pad_token_id=pad), windows)
+    return Tokenised(data=EncodedData(encoded=encoded, pad_token_id=pad), windows=windows)

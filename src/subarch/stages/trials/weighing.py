@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
+from subarch.kinds.registry import kind_of
 from subarch.stages.trials.student import Donor
 from subarch.stages.trials.views import View
 from subarch.storage import read_json, replacing_file, write_json
-from subarch.tasks.base import Array, Task
+from subarch.tasks.base import Array
 from subarch.training.calibration import Calibration
-from subarch.training.classifier import EncodedData, distillation_loss_for, loss_for, training_batches
+from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.importance import Importance, measure_importance
-from subarch.training.loop import INPUTS
-from subarch.training.losses import Batch, Loss
+from subarch.training.losses import Batch
 from subarch.training.skipping import rank_by_skipping
-from subarch.training.span import SpanModel, span_distillation_loss, span_loss
 
 PARTS = "importance.safetensors"
 ORDER = "layers.json"
@@ -44,24 +40,6 @@ class Wanted:
     """Whether layers are chosen by importance."""
 
 
-class _Readable(nn.Module):
-    """A teacher of any kind, as `measure_importance` takes it: what it does not read is left out of its inputs, its
-    outputs are `logits`, and its parameters have their own names."""
-
-    def __init__(self, model: Any, *, spans: bool) -> None:
-        super().__init__()
-        self.model, self.reading = model, SpanModel(model) if spans else model
-
-    def forward(self, **inputs: Tensor) -> Any:
-        return self.reading(**{name: inputs[name] for name in INPUTS if name in inputs})
-
-    def named_parameters(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Parameter]]:
-        return self.model.named_parameters(*args, **options)  # type: ignore[no-any-return]
-
-    def get_submodule(self, target: str) -> nn.Module:
-        return self.model.get_submodule(target)  # type: ignore[no-any-return]
-
-
 def weigh(donor: Donor, view: View, groups: Array | None, folder: Path, wanted: Wanted) -> None:
     """Measure the importance of the teacher's parts, and the order in which its layers can be spared.
 
@@ -75,11 +53,11 @@ def weigh(donor: Donor, view: View, groups: Array | None, folder: Path, wanted: 
     if (folder / PARTS).exists() and ((folder / ORDER).exists() or not wanted.order):
         return
     batches = list(_calibration(view.train, groups, wanted.seed))
-    task_loss, imitation = _losses(donor.task, view.train)
-    readable = _Readable(donor.model, spans=donor.task.kind == "span")
-    importance = measure_importance(readable, donor.teacher.architecture, batches, task_loss)
+    kind, labels = kind_of(donor.task), view.train.encoded.labels
+    network, loss = kind.network(donor.model), kind.task_loss(labels)
+    importance = measure_importance(network, donor.teacher.architecture, batches, loss)
     if wanted.order:
-        write_json(folder / ORDER, rank_by_skipping(_calibrating(donor, batches, imitation), RANKING_ROWS))
+        write_json(folder / ORDER, rank_by_skipping(_calibrating(donor, batches, labels), RANKING_ROWS))
     tensors = {name: torch.from_numpy(getattr(importance, name)) for name in _SCORES}
     with replacing_file(folder / PARTS) as temporary:
         save_file(tensors, temporary)
@@ -100,7 +78,7 @@ def _parts(path: Path) -> Importance | None:
 
 def calibration_of(donor: Donor, train: EncodedData, groups: Array | None, seed: int) -> Calibration:
     """The rows by which the teacher was weighed, for correcting its students."""
-    return _calibrating(donor, list(_calibration(train, groups, seed)), _losses(donor.task, train)[1])
+    return _calibrating(donor, list(_calibration(train, groups, seed)), train.encoded.labels)
 
 
 def _calibration(train: EncodedData, groups: Array | None, seed: int) -> Iterator[Batch]:
@@ -113,25 +91,12 @@ def _calibration(train: EncodedData, groups: Array | None, seed: int) -> Iterato
             return
 
 
-def _losses(task: Task, train: EncodedData) -> tuple[Loss, Loss]:
-    """The task's loss, and the divergence from `teacher_logits`."""
-    if task.kind == "span":
-        return span_loss, span_distillation_loss(weight=1.0, temperature=1.0, hidden_weight=0.0)
-    labels = train.encoded.labels
-    assert labels is not None
-    return loss_for(task, labels), distillation_loss_for(task, labels)
-
-
-def _calibrating(donor: Donor, batches: Sequence[Batch], imitation: Loss) -> Calibration:
+def _calibrating(donor: Donor, batches: Sequence[Batch], labels: Array | None) -> Calibration:
+    kind = kind_of(donor.task)
     return Calibration(
         teacher=donor.model.eval(),
         architecture=donor.teacher.architecture,
         batches=batches,
-        outputs=partial(_answers, spans=donor.task.kind == "span"),
-        divergence=imitation,
+        outputs=kind.answers_to,
+        divergence=kind.distillation_loss(labels),
     )
-
-
-def _answers(model: nn.Module, batch: Batch, *, spans: bool) -> Tensor:
-    logits: Tensor = _Readable(model, spans=spans)(**batch).logits
-    return logits

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subarch.errors import ConfigError, SubarchError, did_you_mean
-from subarch.tasks.base import Array, Kind
+from subarch.tasks.base import Array, KindName
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Metric:
     """A score. `function` takes (..., C, 3) counts [right, label, predicted], or (..., N) predictions and labels."""
 
     function: Callable[..., Array]
-    kind: Kind
+    kind: KindName
     higher_is_better: bool = True
 
     def __call__(self, predictions: Array, labels: Array) -> float:
@@ -32,7 +32,7 @@ class Metric:
         return float(self.function(np.asarray(predictions, np.float64), np.asarray(labels, np.float64)))
 
 
-def compute(kind: Kind, names: Iterable[str], predictions: Array, labels: Array) -> dict[str, float]:
+def compute(kind: KindName, names: Iterable[str], predictions: Array, labels: Array) -> dict[str, float]:
     """The named metrics.
 
     Args:
@@ -108,7 +108,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def _metric(name: str, kind: Kind | None = None) -> Metric:
+def _metric(name: str, kind: KindName | None = None) -> Metric:
     if name not in METRICS:
         raise ConfigError(f"unknown metric {name!r}", did_you_mean(name, METRICS))
     metric = METRICS[name]

@@ -1,10 +1,10 @@
-"""Training a model that has one output row a text: classes, a number, or a score of each choice."""
+"""One training of a model on a task of any kind, from labels or from a teacher."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,21 +14,16 @@ from transformers import PreTrainedModel
 
 from subarch.arch.build import draw_head, head_layers
 from subarch.arch.families import axes_of, family_of
-from subarch.arch.first_token import first_token_alone
 from subarch.arch.pooling import put_mean_first
 from subarch.arch.weights import weight_names
-from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
+from subarch.kinds.base import Kind, Scorer, TeacherAnswers, Tokenised
+from subarch.kinds.registry import kind_of
+from subarch.stages.finetuning.settings import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
-from subarch.training.classifier import (
-    EncodedData,
-    Scorer,
-    TeacherOutputs,
-    distillation_loss_for,
-    loss_for,
-    training_batches,
-)
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.training.classifier import training_batches
 from subarch.training.loop import Batches, Event, OnEvent, TrainResult, train
 from subarch.training.losses import Loss
 from subarch.training.precision import prepare_for_training
@@ -39,35 +34,53 @@ WIDER = 8
 """Of so many times as many examples those of about mean length are rehearsed."""
 
 
-def train_classifier(
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training made."""
+
+    result: TrainResult
+    model: PreTrainedModel
+    said: Predictions
+    """Its answers to the validation rows that it was judged by, with their threshold where they have one."""
+
+
+def train_on_task(
     config: FinetuneConfig,
     session: Session,
     inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
     on_event: OnEvent,
     answers: Path | None = None,
-) -> tuple[TrainResult, PreTrainedModel]:
+) -> Trained:
     """Train the model on data, with the answers of the teacher if there is one.
 
     `answers` is the file of those answers, where trainings share them.
+
+    Raises:
+        ConfigError: A teacher that reads the texts in other rows than the student has to.
+        BudgetError: No time for a first step.
     """
     data, model, _ = inputs
     session.phase("reading", f"{len(data.train):,} examples")
-    classifier, batches, loss, outputs = _made_ready(
+    trained, batches, loss, outputs = _made_ready(
         config, inputs, answers or config.out / TEACHER_OUTPUTS, model.reads_mean(data)
     )
-    sample = data.validation.sample(config.validation_examples)
-    evaluate = Scorer(task=data.task, data=model.encode(sample, config.length_for(data.task)), examples=sample)
+    kind, sample = kind_of(data.task), data.validation.sample(config.validation_examples)
+    held_out = model.tokenise(data.task, sample, config.length_for(data.task))
+    evaluate = Scorer(kind=kind, task=data.task, rows=held_out, examples=sample)
     context = replace(
         loop_context(config, session, on_event, outputs.save if outputs else lambda: None),
         fresh=fresh_modules(model, data.task, config, model.reads_mean(data)),
-        frozen=_frozen(config, classifier, model),
+        frozen=_frozen(config, trained, model),
         standard_error=evaluate.standard_error,
     )
-    with _as_far_as_needed(classifier, outputs):
-        result = train(classifier, batches, loss, config=config.loop, context=context, evaluate=evaluate)
+    with _as_far_as_needed(kind, trained, outputs):
+        network = kind.network(trained)
+        result = train(network, batches, loss, config=config.loop, context=context, evaluate=evaluate)
     if outputs is not None and answers is not None:
         outputs.save()  # the next training begins with what this one asked
-    return result, classifier
+    session.phase("asking", f"the trained model about {len(sample):,} validation examples")
+    said = kind.tuned(kind.predictions(kind.predict(trained, held_out), held_out, sample), sample)
+    return Trained(result=result, model=trained, said=said)
 
 
 def step_seconds(
@@ -111,8 +124,9 @@ def step_seconds(
         short = replace(session, deadline=session.deadline.share(share))
         frozen = _frozen(config, classifier, model)
         context = replace(loop_context(config, short, on_event, lambda: None), checkpoint=None, frozen=frozen)
-        with _as_far_as_needed(classifier, outputs):
-            train(classifier, seen, loss, config=loop, context=context)
+        kind = kind_of(data.task)
+        with _as_far_as_needed(kind, classifier, outputs):
+            train(kind.network(classifier), seen, loss, config=loop, context=context)
     count = seen.count
     asking = _each(times[:count]) if len(times) > 1 else times[0]
     return asking, _each(times[count - 1 :]) if len(times) > count else asking
@@ -125,7 +139,8 @@ def _of_mean_length(config: FinetuneConfig, data: TaskData, model: ModelFolder, 
     sample = data.train.sample(WIDER * count, seed=config.seed)
     if sample.groups is not None:
         return sample.sample(count)
-    lengths = model.encode(sample, config.length_for(data.task)).encoded.lengths
+    rows = model.tokenise(data.task, sample, config.length_for(data.task))
+    lengths = rows.data.encoded.lengths if rows.windows is None else np.bincount(rows.windows.example)
     nearest = np.argsort(np.abs(lengths - lengths.mean()), kind="stable")[:count]
     return sample.take(np.sort(nearest))
 
@@ -135,54 +150,54 @@ def _each(times: Sequence[float]) -> float:
     return max(1e-6, (times[-1] - times[0]) / (len(times) - 1))
 
 
-def _as_far_as_needed(classifier: PreTrainedModel, outputs: TeacherOutputs | None) -> AbstractContextManager[None]:
+def _as_far_as_needed(
+    kind: Kind, model: PreTrainedModel, outputs: TeacherAnswers | None
+) -> AbstractContextManager[None]:
     """Only a teacher's hidden states, which are imitated token by token, need all of the last layer."""
-    needs_all = outputs is not None and outputs.hidden is not None
-    return nullcontext() if needs_all else first_token_alone(classifier)
+    needs_all = outputs is not None and bool(outputs.hidden_layers)
+    return nullcontext() if needs_all else kind.sparing(model)
 
 
 def _made_ready(
     config: FinetuneConfig, inputs: tuple[TaskData, ModelFolder, ModelFolder | None], answers: Path, mean: bool
-) -> tuple[PreTrainedModel, Batches, Loss, TeacherOutputs | None]:
+) -> tuple[PreTrainedModel, Batches, Loss, TeacherAnswers | None]:
     """The model, what it reads, its loss, and the teacher's answers if there is one."""
     data, model, teacher = inputs
-    assert data.train.labels is not None
-    encoded = model.encode(data.train, config.length_for(data.task))
-    outputs = None if teacher is None else teacher_outputs(config, data, (encoded, teacher), answers)
-    classifier = fresh_classifier(model, data, config.seed, config, mean=mean)
-    prepare_for_training(classifier, dropout=config.loop.dropout if outputs is None else config.distillation.dropout)
+    kind = kind_of(data.task)
+    rows = model.tokenise(data.task, data.train, config.length_for(data.task))
+    outputs = None if teacher is None else teacher_answers(config, data, (rows, teacher), answers)
+    trained = fresh_model(model, data, config.seed, config, mean=mean)
+    prepare_for_training(trained, dropout=config.loop.dropout if outputs is None else config.distillation.dropout)
     batches = training_batches(
-        encoded,
+        rows.data,
         batch_size=config.loop.batch_size,
         seed=config.seed,
         teacher=outputs,
-        groups=data.train.groups if data.task.kind == "choice" else None,
+        groups=kind.groups(data.train),
         repeats=config.distillation.repeats if outputs else 1,
     )
-    loss = _loss(config, data.task, data.train.labels, distilled=outputs is not None)
-    return classifier, batches, loss, outputs
+    labels = data.train.labels
+    loss = kind.task_loss(labels) if outputs is None else kind.distillation_loss(labels, **config.distillation.weights)
+    return trained, batches, loss, outputs
 
 
-def fresh_classifier(
+def fresh_model(
     model: ModelFolder, data: TaskData, seed: int, config: FinetuneConfig | None = None, *, mean: bool = False
 ) -> PreTrainedModel:
-    """The classifier of a folder; a head that it lacks is drawn from `seed`, as `config` says if it is given.
+    """The model of a folder for a task; a head that it lacks is drawn from `seed`, as `config` says if it is given.
 
     With `mean` it reads the mean over its tokens.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = model.classifier(data.task, activated=False)
+        classifier = model.model_for(data.task, activated=False)
         if mean:
             put_mean_first(classifier)
         # A model that Agora goes on from has its head by then.
         if config is not None and config.draws_head and not model.answers(data.task):
             draw_head(classifier, fresh_modules(model, data.task, config, mean), config.head_init, config.head_scale)
-    if data.task.kind == "regression" and not model.answers(data.task) and data.train.labels is not None:
-        # Starting at the mean answer spares the first epochs the climb towards it.
-        last = [module for module in classifier.modules() if isinstance(module, torch.nn.Linear)][-1]
-        with torch.no_grad():
-            last.bias.fill_(float(data.train.labels.mean()))
+    if not model.answers(data.task):
+        kind_of(data.task).start_head(classifier, data.train)
     return classifier
 
 
@@ -191,7 +206,7 @@ def fresh_modules(model: ModelFolder, task: Task, config: FinetuneConfig, mean: 
 
     What reads the `mean` over the encoder's tokens was not trained together with it.
     """
-    if model.answers(task):
+    if model.answers(task) or not kind_of(task).draws_head:
         return ()
     head = "two_layer" if mean and config.head == "default" else config.head
     return head_layers(model.architecture.family, head, weight_names(model.path))
@@ -205,32 +220,24 @@ def _frozen(config: FinetuneConfig, classifier: PreTrainedModel, model: ModelFol
     return tuple(name for name, _ in classifier.named_parameters() if "vocab" in axes_of(family, name))
 
 
-def _loss(config: FinetuneConfig, task: Task, labels: np.ndarray, *, distilled: bool) -> Loss:
-    if not distilled:
-        return loss_for(task, labels)
-    settings = config.distillation
-    return distillation_loss_for(
-        task,
-        labels,
-        **settings.weights,
-    )
-
-
-def teacher_outputs(
-    config: FinetuneConfig, data: TaskData, student_and_teacher: tuple[EncodedData, ModelFolder], path: Path
-) -> TeacherOutputs:
+def teacher_answers(
+    config: FinetuneConfig, data: TaskData, student_and_teacher: tuple[Tokenised, ModelFolder], path: Path
+) -> TeacherAnswers:
     """What the teacher says of the training data, as far as the file at `path` has it.
 
     Its hidden layers belong to it where the student, whose view of these data comes first, sees the same tokens.
+
+    Raises:
+        ConfigError: The kind of task needs the same tokens, and the student sees others.
     """
-    student_data, teacher = student_and_teacher
-    encoded = teacher.encode(data.train, config.length_for(data.task))
-    same_tokens = np.array_equal(student_data.encoded.offsets, encoded.encoded.offsets)
-    layers = config.distillation.layers or (-1,)
-    needed = len(encoded.encoded.input_ids) * len(layers) * teacher.architecture.hidden_size * 2
+    student_rows, teacher = student_and_teacher
+    rows, kind = teacher.tokenise(data.task, data.train, config.length_for(data.task)), kind_of(data.task)
+    kind.require_same_rows(student_rows, rows, teacher.path)
+    encoded = rows.data.encoded
+    same_tokens = np.array_equal(student_rows.data.encoded.offsets, encoded.offsets)
+    layers = kind.imitable(config.distillation.layers or (-1,))
+    needed = len(encoded.input_ids) * len(layers) * teacher.architecture.hidden_size * 2
     if needed > HIDDEN_BYTES:
         layers, needed = layers[-1:], needed // len(layers)
     imitated = config.distillation.hidden_weight > 0 and same_tokens and needed <= HIDDEN_BYTES
-    return TeacherOutputs(
-        teacher=teacher.classifier(data.task), data=encoded, path=path, hidden_layers=layers if imitated else ()
-    )
+    return kind.teacher_answers(teacher.model_for(data.task), rows, path, layers if imitated else ())

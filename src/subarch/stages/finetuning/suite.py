@@ -10,7 +10,7 @@ from typing import Any
 
 from subarch.errors import DataError, ModelError, UserError
 from subarch.running.budget import Budget
-from subarch.stages.finetuning import FinetuneConfig
+from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data

@@ -10,44 +10,15 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from subarch.arch.pretrained import quiet_transformers
+from subarch.kinds.base import SETTINGS
+from subarch.kinds.registry import kind_of
 from subarch.report.markdown import escape
 from subarch.stages.inputs import ModelFolder
-from subarch.storage import replacing_folder
-from subarch.tasks.base import Kind, Task
+from subarch.storage import replacing_folder, write_json
+from subarch.tasks.base import Task
+from subarch.tasks.scoring.predictions import Predictions
 
 PARTIAL = "model.partial"
-TAGS: dict[Kind, str] = {
-    "classification": "text-classification",
-    "regression": "text-classification",
-    "choice": "multiple-choice",
-    "span": "question-answering",
-}
-_PIPELINE = """\
-from transformers import pipeline
-classify = pipeline("text-classification", model="PATH_OF_THIS_FOLDER")
-"""
-_CHOICE = """\
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")
-model = AutoModelForSequenceClassification.from_pretrained("PATH_OF_THIS_FOLDER")
-# one row a choice; the row with the highest output is the answer
-outputs = model(**tokenizer([text] * len(choices), choices, padding=True, return_tensors="pt")).logits[:, 0]
-answer = choices[outputs.argmax()]
-"""
-_SPAN = """\
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")
-model = AutoModelForQuestionAnswering.from_pretrained("PATH_OF_THIS_FOLDER")
-output = model(**tokenizer(question, context, return_tensors="pt"))  # start_logits and end_logits of each token
-"""
-_USES: dict[Kind, str] = {"classification": _PIPELINE, "regression": _PIPELINE, "choice": _CHOICE, "span": _SPAN}
-_OUTPUTS: dict[Kind, str] = {
-    "regression": "One real-valued output.",
-    "choice": "One output a row: how well the second text answers the first.",
-    "span": "Two outputs a token: the start and the end of the answer.",
-}
-
-
 _MASKED = """\
 from transformers import pipeline
 fill = pipeline("fill-mask", model="PATH_OF_THIS_FOLDER")
@@ -55,9 +26,20 @@ fill = pipeline("fill-mask", model="PATH_OF_THIS_FOLDER")
 
 
 def save_model(
-    path: Path, trained: PreTrainedModel, source: ModelFolder, task: Task, notes: Sequence[str] = ()
+    path: Path,
+    trained: PreTrainedModel,
+    source: ModelFolder,
+    task: Task,
+    notes: Sequence[str] = (),
+    said: Predictions | None = None,
 ) -> None:
-    """Write model, tokenizer and a model card with these notes; files appear whole or not at all."""
+    """Write model, tokenizer and a model card with these notes; files appear whole or not at all.
+
+    `said` are its answers to validation data, where its kind takes settings from them (`Kind.settings_of`).
+    """
+    settings = None if said is None else kind_of(task).settings_of(said)
+    if settings is not None:
+        write_json(path / SETTINGS, settings)
     _save(path, trained, source.tokenizer, _card(path.name, task, notes))
 
 
@@ -96,9 +78,10 @@ def _unpack(path: Path) -> None:
 
 
 def _card(name: str, task: Task, notes: Sequence[str] = ()) -> str:
-    labels = f"Labels: {', '.join(map(escape, task.labels))}." if task.labels else _OUTPUTS[task.kind]
+    kind = kind_of(task)
+    labels = f"Labels: {', '.join(map(escape, task.labels))}." if task.labels else kind.outputs_note
     return (
-        f"---\nlibrary_name: transformers\npipeline_tag: {TAGS[task.kind]}\n---\n\n# {escape(name)}\n\n"
+        f"---\nlibrary_name: transformers\npipeline_tag: {kind.pipeline_tag}\n---\n\n# {escape(name)}\n\n"
         f"A model for the task {escape(task.name)}, trained by subarch. {labels}\n\n"
-        f"```python\n{_USES[task.kind]}```\n" + "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in notes)
+        f"```python\n{kind.usage}```\n" + "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in notes)
     )

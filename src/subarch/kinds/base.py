@@ -1,0 +1,331 @@
+"""What every kind of task says of itself.
+
+Nothing outside this room asks a task for the name of its kind: what differs between kinds is an attribute or a method
+here. A new kind is a file with a subclass of `Kind`, and a line in `registry.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+from transformers import PreTrainedConfig as PretrainedConfig
+from transformers import PreTrainedModel
+
+from subarch.arch.costs import Head
+from subarch.tasks.base import Array, Examples, KindName, Task
+from subarch.tasks.encode import pad
+from subarch.tasks.scoring.measures import higher_is_better
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.scoring.scores import main_score, standard_error
+from subarch.tasks.windows import Windows
+from subarch.training.classifier import EncodedData
+from subarch.training.losses import Batch, DistillationLoss, Loss
+from subarch.training.stack import ENCODER_INPUTS
+
+SETTINGS = "subarch.json"
+"""What a model's folder says beside its weights, where its kind has something to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenised:
+    """Examples as a model reads them."""
+
+    data: EncodedData
+    """The rows of its batches."""
+    windows: Windows | None = None
+    """Where the rows are windows of longer texts; `data` are their tokens."""
+
+    def request(self, rows: Array) -> dict[str, np.ndarray]:
+        """What a model is given to answer these rows at a time: arrays of shape (rows, longest)."""
+        arrays = pad(self.data.encoded, np.asarray(rows), self.data.pad_token_id)
+        arrays.pop("labels", None)
+        return arrays
+
+
+class TeacherAnswers(Protocol):
+    """What a teacher says of the training rows: computed when a batch first needs it, and kept on disk."""
+
+    def __call__(self, indices: np.ndarray) -> Batch:
+        """`teacher_logits` of these rows, and `teacher_hidden` (batch, length, layers, width) where layers are kept."""
+        ...
+
+    def save(self) -> None:
+        """Write what is known so far."""
+        ...
+
+    @property
+    def hidden_layers(self) -> tuple[int, ...]:
+        """The teacher's layers that are kept, from 1 (-1 the last)."""
+        ...
+
+
+class Kind(ABC):
+    """A kind of task. Instances have no state; `registry.KINDS` holds one of each."""
+
+    name: ClassVar[KindName]
+    expected: ClassVar[str | None]
+    """What a head for it gives, in words; None where the names of the classes say it."""
+    head: ClassVar[Head]
+    """Its head, as `arch.costs` counts it."""
+    problem_type: ClassVar[str | None]
+    """What config.json calls it, if anything."""
+    pipeline_tag: ClassVar[str]
+    """Of model cards on the Hub."""
+    outputs_note: ClassVar[str] = ""
+    """What the outputs mean, as a sentence for the card."""
+    usage: ClassVar[str]
+    """Lines of Python that load a model from PATH_OF_THIS_FOLDER and ask it."""
+    output_names: ClassVar[tuple[str, ...]] = ("logits",)
+    """Names of what an export gives."""
+    draws_head: ClassVar[bool] = True
+    """Whether settings can say how a new head is drawn."""
+    pools: ClassVar[bool] = True
+    """Whether its classifier may read the mean over the tokens."""
+    cuts: ClassVar[bool] = True
+    """Whether texts longer than a model can read are cut; they come in windows else."""
+    error_names: ClassVar[dict[str, str]] = {
+        "kl": "KL divergence from the teacher (nats)",
+        "cross-entropy": "cross-entropy to the teacher (nats)",
+    }
+    """What the extraction's error is called, by the `error` of its configuration."""
+
+    by_token: ClassVar[bool] = False
+    """Whether `predict` gives a row for each token."""
+    further_metrics: ClassVar[tuple[str, ...]] = ()
+    """What its scores report beside the metrics of a task."""
+
+    # Models
+
+    def has_dropout(self, family: str) -> bool:
+        """Whether models of this family have a dropout before the head."""
+        return True
+
+    def names_of_outputs(self, task: Task) -> dict[int, str] | None:
+        """`id2label` of config.json."""
+        return dict(enumerate(task.labels)) or {0: task.label}
+
+    @abstractmethod
+    def has_head(self, path: Path) -> bool:
+        """Whether a model's folder holds a trained head of this sort."""
+
+    @abstractmethod
+    def exported(self, config: Mapping[str, Any]) -> bool:
+        """Whether the export that this config.json lies beside is of this sort."""
+
+    @abstractmethod
+    def load(self, path: Path, task: Task, *, activated: bool = True) -> PreTrainedModel:
+        """A float32 model with a head for the task, drawn from torch's generator where the folder has none.
+
+        `activated` is for heads whose output config.json passes through a function, as `load_classifier` says.
+        """
+
+    @abstractmethod
+    def saved(self, path: Path) -> PreTrainedModel:
+        """The model of a folder with its own head and eager attention, whatever its task was."""
+
+    @abstractmethod
+    def build(self, config: PretrainedConfig, *, empty: bool = False) -> PreTrainedModel:
+        """A float32 model: drawn from torch's generator, or whatever memory holds."""
+
+    def network(self, model: nn.Module) -> nn.Module:
+        """The model as the loop trains it: its outputs are called `logits`."""
+        return model
+
+    def opened(self, path: Path, task: Task) -> nn.Module:
+        """A model's folder, ready to be asked in evaluation mode: its outputs are called `logits`."""
+        return self.network(self.load(path, task)).eval()
+
+    def answers_to(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The logits of a batch, of which the model reads what it can."""
+        inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
+        logits: Tensor = self.network(model)(**inputs).logits
+        return logits
+
+    def sparing(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """Inside the context the model computes only what its head reads; no hidden state of the last layer."""
+        return nullcontext()
+
+    def start_head(self, model: PreTrainedModel, train: Examples) -> None:
+        """Put a head that was drawn anew where the first steps are spared a climb."""
+        del model, train
+
+    # Data
+
+    def labelled(self, examples: Examples) -> bool:
+        """Whether the right answers are known."""
+        return examples.labels is not None
+
+    def groups(self, examples: Examples) -> Array | None:
+        """(N,) of rows that have to share a batch; None where every row stands alone."""
+        return None
+
+    @abstractmethod
+    def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
+        """The examples as a model with this tokenizer reads them, in at most so many tokens a row."""
+
+    def stored(self, train: EncodedData) -> Tokenised:
+        """Training rows of which only the tokens were stored, for `teacher_answers`."""
+        return Tokenised(data=train)
+
+    def require_same_rows(self, student: Tokenised, teacher: Tokenised, source: Path) -> None:
+        """Raise ConfigError where the student cannot learn from what the teacher says of its own rows."""
+        del student, teacher, source  # any student can learn from answers that are one row a text
+
+    # Losses
+
+    @abstractmethod
+    def task_loss(self, labels: Array | None) -> Loss:
+        """The task's own loss; `labels` are those of the training data."""
+
+    @abstractmethod
+    def imitation(self, labels: Array | None, temperature: float) -> Loss:
+        """How far outputs are from `batch["teacher_logits"]`; this is also what a teacher's layers are ranked by."""
+
+    def distillation_loss(
+        self,
+        labels: Array | None,
+        *,
+        weight: float = 1.0,
+        temperature: float = 1.0,
+        hidden_weight: float = 0.0,
+        hidden_decay: bool = False,
+    ) -> Loss:
+        """The task's loss, the imitation of the outputs and that of hidden layers in one."""
+        return DistillationLoss(
+            task=self.task_loss(labels),
+            imitation=self.imitation(labels, temperature),
+            weight=weight,
+            hidden_weight=hidden_weight,
+            hidden_decay=hidden_decay,
+        )
+
+    # Outputs
+
+    def imitable(self, layers: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of a teacher's hidden layers that `teacher_answers` can keep."""
+        return layers
+
+    @abstractmethod
+    def teacher_answers(
+        self, teacher: PreTrainedModel, rows: Tokenised, path: Path, layers: tuple[int, ...] = ()
+    ) -> TeacherAnswers:
+        """What the teacher says of the rows, with the hidden layers `layers` as far as this kind can keep them.
+
+        Args:
+            teacher: Answers the task.
+            rows: Its view of the training data.
+            path: File of what is known.
+            layers: From 1; -1 is the last.
+        """
+
+    @abstractmethod
+    def predict(self, model: nn.Module, rows: Tokenised) -> Array:
+        """Raw outputs, float32: (N, classes or 1), or (tokens, 2) start and end of spans."""
+
+    def held_out_answers(
+        self,
+        teacher: PreTrainedModel,
+        rows: Tokenised,
+        kept: Sequence[int] | None,
+        own: Callable[[], Tokenised],
+    ) -> Array:
+        """A teacher's outputs on held-out examples, to compare the students' with.
+
+        Args:
+            teacher: Answers the task.
+            rows: The examples as students read them.
+            kept: The teacher's id of each of the students' tokens; None where they have all.
+            own: Gives the examples as the teacher reads them.
+        """
+        del rows, kept
+        return self.predict(teacher, own())
+
+    @abstractmethod
+    def predictions(self, outputs: Array, rows: Tokenised, examples: Examples) -> Predictions:
+        """The answers in the outputs of `predict`."""
+
+    def tuned(self, predictions: Predictions, examples: Examples) -> Predictions:
+        """The predictions with their threshold, if they have one, as is best for these examples."""
+        return predictions
+
+    def as_set(self, predictions: Predictions, path: Path) -> Predictions:
+        """The predictions of a model with what its folder says beside its weights.
+
+        Raises:
+            ModelError: The folder's `SETTINGS` are damaged.
+        """
+        del path
+        return predictions
+
+    def settings_of(self, predictions: Predictions) -> dict[str, Any] | None:
+        """What a model's folder has to say beside its weights, after these validation answers; None for nothing."""
+        return None
+
+    @abstractmethod
+    def compare(self, expected: Array, found: Array, mask: Array) -> tuple[Array, Array]:
+        """Outputs of two runtimes on a batch: their differences relative to the spread, and whether answers are equal.
+
+        Args:
+            expected: As a runtime gives them.
+            found: Another's, for the same batch.
+            mask: (batch, length), 0 at padding.
+
+        Returns:
+            Absolute differences over the standard deviation of `expected`, and (answers,) bool.
+        """
+
+    def units(self, rows: Tokenised, examples: Examples) -> list[Array]:
+        """The rows of each question that somebody asks at a time."""
+        del examples
+        return list(np.arange(len(rows.data.encoded))[:, None])
+
+    @abstractmethod
+    def errors(self, student: Array, teacher: Array, rows: Tokenised, groups: Array | None, error: str) -> Array:
+        """ê of the FPTAS: how far the student's outputs are from the teacher's on each held-out unit, float (units,).
+
+        Args:
+            student: Outputs of `predict` on `rows`.
+            teacher: The maximum point's on the same rows, the "labels" of ê (Bort, section 3.3).
+            rows: What both read.
+            groups: (N,) of rows that are one unit.
+            error: "cross-entropy" (the paper's; its floor is the teacher's entropy) or "kl" (floor 0), in nats.
+        """
+
+
+@dataclass(kw_only=True)
+class Scorer:
+    """The task's main metric on a split, as a number where higher is better."""
+
+    kind: Kind
+    task: Task
+    rows: Tokenised
+    """The split as the model reads it."""
+    examples: Examples
+    """The same split with what is right."""
+    check: Callable[[Array], None] = lambda outputs: None
+    """Given the outputs before they are scored."""
+    said: Predictions | None = None
+    """The answers that were scored last."""
+
+    def __call__(self, model: nn.Module) -> float:
+        """Ask the model about all of it."""
+        outputs = self.kind.predict(model, self.rows)
+        self.check(outputs)
+        self.said = self.kind.tuned(self.kind.predictions(outputs, self.rows, self.examples), self.examples)
+        return self._sign * main_score(self.task, self.said, self.examples)
+
+    def standard_error(self) -> float:
+        """Of the score that was given last, by the bootstrap over examples or questions."""
+        return 0.0 if self.said is None else standard_error(self.task, self.said, self.examples, seed=0)
+
+    @cached_property
+    def _sign(self) -> float:
+        return 1.0 if higher_is_better(self.task.main_metric) else -1.0

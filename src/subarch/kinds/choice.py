@@ -1,0 +1,55 @@
+"""The right one of a few answers: a score for each row of a group."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from subarch.kinds.base import Tokenised
+from subarch.kinds.rows import RowKind
+from subarch.tasks.base import Array, Examples
+from subarch.training.losses import ChoiceDivergence, Loss, choice_errors, choice_loss
+
+
+class Choice(RowKind):
+    """One output a row: how well the second text answers the first. The highest of its group is the answer."""
+
+    name = "choice"
+    expected = "one output a choice"
+    # It says yes or no to its row: `transformers` calls that multi-label, and takes single-label for two outputs.
+    problem_type = "multi_label_classification"
+    pipeline_tag = "multiple-choice"
+    outputs_note = "One output a row: how well the second text answers the first."
+    usage = (
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
+        'tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")\n'
+        'model = AutoModelForSequenceClassification.from_pretrained("PATH_OF_THIS_FOLDER")\n'
+        "# one row a choice; the row with the highest output is the answer\n"
+        'inputs = tokenizer([text] * len(choices), choices, truncation=True, padding=True, return_tensors="pt")\n'
+        "answer = choices[model(**inputs).logits[:, 0].argmax()]\n"
+    )
+    pools = False
+
+    def groups(self, examples: Examples) -> Array | None:
+        """The rows of a question share a batch."""
+        return examples.groups
+
+    def units(self, rows: Tokenised, examples: Examples) -> list[Array]:
+        """A question with all its choices."""
+        assert examples.groups is not None
+        return np.split(np.arange(len(examples)), np.flatnonzero(np.diff(examples.groups)) + 1)
+
+    def task_loss(self, labels: Array | None) -> Loss:
+        """Cross-entropy over the rows of each group."""
+        return choice_loss
+
+    def imitation(self, labels: Array | None, temperature: float) -> Loss:
+        """T²·KL of the distributions over the rows of each group."""
+        return ChoiceDivergence(temperature=temperature)
+
+    def errors(self, student: Array, teacher: Array, rows: Tokenised, groups: Array | None, error: str) -> Array:
+        """(questions,) of the distributions over the rows of each."""
+        assert groups is not None
+        ours, theirs = torch.from_numpy(student), torch.from_numpy(teacher)
+        found: Array = choice_errors(ours, theirs, torch.from_numpy(groups), kind=error).numpy()
+        return found

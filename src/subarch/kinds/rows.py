@@ -1,0 +1,100 @@
+"""Kinds whose models give one row of outputs a text: a sequence classifier of `transformers`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedConfig as PretrainedConfig
+from transformers.initialization import no_init_weights
+
+from subarch.arch.costs import Head
+from subarch.arch.first_token import first_token_alone
+from subarch.arch.pretrained import has_head, load_classifier
+from subarch.kinds.base import Kind, Tokenised
+from subarch.tasks.base import Array, Examples, Task
+from subarch.tasks.encode import encode
+from subarch.tasks.scoring.predictions import Predictions
+from subarch.training.classifier import EncodedData, TeacherOutputs
+from subarch.training.losses import surrogate_errors
+from subarch.training.predict import predict
+
+SAME_NUMBER = 0.1
+"""Standard deviations by which two numbers that count as one answer differ at most; ours."""
+
+
+class RowKind(Kind):
+    """What classes, numbers and choices have in common."""
+
+    head: ClassVar[Head] = "sequence-classification"
+    problem_type: ClassVar[str]
+    pipeline_tag = "text-classification"
+    usage = (
+        'from transformers import pipeline\nclassify = pipeline("text-classification", model="PATH_OF_THIS_FOLDER")\n'
+    )
+
+    def has_head(self, path: Path) -> bool:
+        """Whether a sequence classifier's head was saved."""
+        return has_head(path)
+
+    def exported(self, config: Mapping[str, Any]) -> bool:
+        """Every export whose config.json names no other head."""
+        named = config.get("architectures") or ()
+        return not named or any(name.endswith("ForSequenceClassification") for name in named)
+
+    def load(self, path: Path, task: Task, *, activated: bool = True) -> PreTrainedModel:
+        """A sequence classifier with the task's outputs."""
+        return load_classifier(
+            path, id2label=self.names_of_outputs(task), problem_type=self.problem_type, activated=activated
+        )
+
+    def saved(self, path: Path) -> PreTrainedModel:
+        """A sequence classifier."""
+        return load_classifier(path, attn_implementation="eager")
+
+    def build(self, config: PretrainedConfig, *, empty: bool = False) -> PreTrainedModel:
+        """A sequence classifier."""
+        with no_init_weights() if empty else nullcontext():
+            model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+        return model
+
+    def sparing(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """The last layer for the token alone that the classifier reads."""
+        return first_token_alone(model)
+
+    def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
+        """One row an example, cut at `max_length`."""
+        encoded = encode(tokenizer, examples, max_length)
+        return Tokenised(data=EncodedData(encoded=encoded, pad_token_id=pad_token_id))
+
+    def teacher_answers(
+        self, teacher: PreTrainedModel, rows: Tokenised, path: Path, layers: tuple[int, ...] = ()
+    ) -> TeacherOutputs:
+        """Logits, and any hidden layers."""
+        return TeacherOutputs(teacher=teacher, data=rows.data, path=path, hidden_layers=layers)
+
+    def predict(self, model: nn.Module, rows: Tokenised) -> Array:
+        """(N, classes or 1) logits."""
+        return predict(model, rows.data.encoded, rows.data.pad_token_id)
+
+    def predictions(self, outputs: Array, rows: Tokenised, examples: Examples) -> Predictions:
+        """The logits themselves."""
+        return Predictions(outputs=outputs)
+
+    def compare(self, expected: Array, found: Array, mask: Array) -> tuple[Array, Array]:
+        """Equal classes; numbers that differ by less than a tenth of their spread."""
+        spread = float(expected.std()) or 1.0
+        differences = np.abs(expected - found) / spread
+        same = expected.argmax(1) == found.argmax(1) if expected.shape[1] > 1 else differences[:, 0] < SAME_NUMBER
+        return differences, same
+
+    def errors(self, student: Array, teacher: Array, rows: Tokenised, groups: Array | None, error: str) -> Array:
+        """(N,) one a row."""
+        found: Array = surrogate_errors(torch.from_numpy(student), torch.from_numpy(teacher), kind=error).numpy()
+        return found

@@ -1,0 +1,1 @@
+"""What `finetune` is made of: its settings, one training, a suite of them, and the folder of the result."""

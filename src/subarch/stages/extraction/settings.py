@@ -94,8 +94,8 @@ class ExtractConfig:
     """Name of settings that lie beneath the given ones: bort follows the paper's search. Read by the command line and
     by `subarch.extract`."""
     seed: int = 0
-    max_length: int = 128
-    """Longest input of a task, in tokens."""
+    max_length: int | None = None
+    """Longest input of a task, in tokens; that of the task by default."""
     space: SpaceConfig = field(default_factory=SpaceConfig)
     """Ξ. With a corpus the vocabulary stays, so its `vocabulary` and `max_total` do not count."""
     max_parameters: Annotated[int | None, BeforeValidator(parse_count)] = None

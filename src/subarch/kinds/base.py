@@ -21,13 +21,16 @@ from transformers import PreTrainedModel
 
 from subarch.arch.costs import Head
 from subarch.tasks.base import Array, Examples, KindName, Task
+from subarch.tasks.custom import load_split
 from subarch.tasks.encode import pad
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.scores import main_score, standard_error
+from subarch.tasks.splits import carve
 from subarch.tasks.windows import Windows
 from subarch.training.classifier import EncodedData
 from subarch.training.losses import Batch, DistillationLoss, Loss
+from subarch.training.socrates import Answers
 from subarch.training.stack import ENCODER_INPUTS
 
 SETTINGS = "subarch.json"
@@ -102,6 +105,15 @@ class Kind(ABC):
     further_metrics: ClassVar[tuple[str, ...]] = ()
     """What its scores report beside the metrics of a task."""
 
+    has_classes: ClassVar[bool] = False
+    """Whether labels are classes: they have names, an order that a model may have otherwise, and a commonest one."""
+    has_numbers: ClassVar[bool] = False
+    """Whether labels are real numbers."""
+    grows: ClassVar[bool] = True
+    """Whether Agora can grow its data: `said`, `wrong`, `worth` and `divided` are there."""
+    worth_name: ClassVar[str] = "an accuracy"
+    """What `worth` is, with its article."""
+
     # Models
 
     def has_dropout(self, family: str) -> bool:
@@ -174,6 +186,10 @@ class Kind(ABC):
     def stored(self, train: EncodedData) -> Tokenised:
         """Training rows of which only the tokens were stored, for `teacher_answers`."""
         return Tokenised(data=train)
+
+    def read_file(self, path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
+        """A user's file of rows of a known task, with the further columns `keep`."""
+        return load_split(path, task, keep)
 
     def require_same_rows(self, student: Tokenised, teacher: Tokenised, source: Path) -> None:
         """Raise ConfigError where the student cannot learn from what the teacher says of its own rows."""
@@ -298,6 +314,31 @@ class Kind(ABC):
             groups: (N,) of rows that are one unit.
             error: "cross-entropy" (the paper's; its floor is the teacher's entropy) or "kl" (floor 0), in nats.
         """
+
+    # Agora
+
+    def said(self, outputs: Array, groups: Array | None) -> Answers:
+        """The answers in (N, classes or 1) outputs, as labels with their confidence."""
+        raise NotImplementedError(f"{self.name}: `grows` says whether Agora can grow it")
+
+    def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
+        """(N,) bool: rows whose answer is not the labelled one, all rows of a question that is answered wrong.
+
+        Args:
+            found: (N,) labels of `said`.
+            examples: The same rows with their labels.
+            scale: Labels whose lowest and highest are the ends of a scale of numbers; by default those of `examples`.
+        """
+        del scale
+        return np.asarray(found != examples.labels)
+
+    def worth(self, outputs: Array, examples: Examples) -> float:
+        """How good a teacher is, 1 at best: the share of right answers, or `worth_name`."""
+        return 1.0 - float(self.wrong(self.said(outputs, examples.groups).labels, examples).mean())
+
+    def divided(self, examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
+        """The examples less a part of so many questions, and that part."""
+        return carve(examples, count, kind=self.name, seed=seed)
 
 
 @dataclass(kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from subarch.kinds.rows import RowKind
 from subarch.tasks.base import Array
 from subarch.training.losses import Divergence, Loss, task_loss
+from subarch.training.socrates import Answers, classes_said
 
 
 class Classification(RowKind):
@@ -13,6 +14,12 @@ class Classification(RowKind):
     name = "classification"
     expected = None
     problem_type = "single_label_classification"
+
+    has_classes = True
+
+    def said(self, outputs: Array, groups: Array | None) -> Answers:
+        """The likeliest class, and its probability."""
+        return classes_said(outputs)
 
     def task_loss(self, labels: Array | None) -> Loss:
         """Cross-entropy."""

@@ -26,6 +26,7 @@ from subarch.kinds.base import SETTINGS, Kind, Tokenised
 from subarch.tasks.base import Array, Examples, Task
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.spans import best_spans, tune_threshold
+from subarch.tasks.suites.squad import load_squad_file
 from subarch.tasks.windows import Windows, encode_windows
 from subarch.training.classifier import EncodedData
 from subarch.training.losses import Loss
@@ -59,6 +60,7 @@ class Span(Kind):
         f"{prefix}_{name}" for prefix in ("has_answer", "no_answer", "best") for name in ("exact_match", "f1")
     )
     draws_head = False
+    grows = False
     pools = False
     cuts = False
 
@@ -109,6 +111,10 @@ class Span(Kind):
         """Windows of which is only known how many tokens they have."""
         ids = train.encoded.input_ids
         return Tokenised(data=train, windows=Windows(train.encoded, np.arange(len(train.encoded)), ids, ids, 0))
+
+    def read_file(self, path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
+        """A file in SQuAD's form."""
+        return load_squad_file(path)[0]
 
     def require_same_rows(self, student: Tokenised, teacher: Tokenised, source: Path) -> None:
         """A span is imitated token by token; a cut vocabulary numbers the same tokens otherwise."""

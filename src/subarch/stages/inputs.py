@@ -33,6 +33,7 @@ from subarch.tasks.overlap import drop_overlap
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
 
+_USUAL_PROBLEM = next(kind.problem_type for kind in KINDS.values() if kind.has_classes)
 _HINT = "fine-tune it on the task first"
 
 MEAN_ROWS = 500
@@ -301,7 +302,7 @@ class ModelFolder:
         if other.problem_type is None:
             return f"a head for {other.expected}"
         problem = self.config.get("problem_type")
-        usual = problem is None or (len(self.labels) > 1 and problem == KINDS["classification"].problem_type)
+        usual = problem is None or (problem == _USUAL_PROBLEM and len(self.labels) > 1)
         kind = "" if usual else f" ({problem})"
         return ", ".join(self.labels) + kind
 

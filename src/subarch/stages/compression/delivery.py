@@ -88,7 +88,7 @@ def deliver(
     sample = spread_over_lengths(data.task, data.test, config.deliver.requests)
     floor = lay_floor(data, models["teacher"], cut, sample, config.seed)
     rows |= floor.rows
-    if data.task.kind == "classification":
+    if kind_of(data.task).has_classes:
         for name, agreement in agreements(out, scored_by_export=engines["student"] is not None).items():
             rows[name]["agreement"] = agreement
     session.phase("timing", "all in turn")

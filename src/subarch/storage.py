@@ -80,31 +80,56 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replacing_files(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on success its files are synced and moved beside `path`, which is the last of them.
+
+    So a file that needs others is there only when they are: the old `path` goes before what it needed is replaced.
+    """
+    with storage_errors(path), _temporary_folder(path) as temporary:
+        yield temporary
+        _finish_all(temporary)
+        others = sorted(file for file in temporary.iterdir() if file.name != path.name)
+        if others:
+            path.unlink(missing_ok=True)
+        for file in (*others, temporary / path.name):
+            os.replace(file, path.with_name(file.name))
+
+
+@contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`, else it is removed.
 
     Folders cannot be swapped atomically: an old `path` is moved aside first, so a kill between the two renames
     leaves no `path`, which a resuming run takes for "not done yet".
     """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(path, "partial")
+    with storage_errors(path), _temporary_folder(path) as temporary:
+        yield temporary
+        _finish_all(temporary)
+        if path.exists():
+            old = temporary_beside(path, "old")
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path, "partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        try:
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _finish(file, _mode(temporary))
-            if path.exists():
-                old = temporary_beside(path, "old")
-                os.replace(path, old)
-                os.replace(temporary, path)
-                shutil.rmtree(old)
-            else:
-                os.replace(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _finish_all(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            _finish(file, _mode(folder))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -133,6 +133,21 @@ def test_export_one_format(compressed, tmp_path):
     assert numbers["agreement"] > 0.8 and numbers["model_bytes"] == (out / "onnx-int8/model.onnx").stat().st_size
 
 
+def test_an_export_whose_weights_lie_beside_it(compressed, tmp_path, rows, monkeypatch):
+    monkeypatch.setattr("subarch.deploy.onnx_export.LARGEST", 1000)
+    out = tmp_path / "out"
+    result = run_stage("export", {"model": str(compressed[1] / "student"), "out": out})
+    for name in ("onnx", "onnx-int8"):
+        sizes = [(out / name / file).stat().st_size for file in ("model.onnx", "model.onnx.data")]
+        assert result.metrics[name]["model_bytes"] == sum(sizes) and sizes[1] > 1_000
+    settings = {"model": str(out / "onnx"), "out": tmp_path / "scored", "train": rows, "max_length": 24}
+    expected = run_stage("evaluate", {**settings, "model": str(compressed[1] / "student"), "out": tmp_path / "student"})
+    assert run_stage("evaluate", settings).metrics["score"] == expected.metrics["score"]
+    settings = {"model": str(compressed[1] / "student"), "out": tmp_path / "alone", "formats": ["onnx-int8"]}
+    alone = run_stage("export", settings)
+    assert alone.metrics.keys() == {"onnx-int8"} and not (tmp_path / "alone/onnx").exists()
+
+
 def test_latency_compares_with_the_first(compressed, tmp_path, rows):
     folders = [str(compressed[1] / name) for name in ("teacher", "export/onnx")]
     settings = {"models": folders, "out": tmp_path / "out", "train": rows, "requests": 2, "repeats": 3}

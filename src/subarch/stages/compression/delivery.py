@@ -128,7 +128,7 @@ def _row_of_model(
     )
     result = evaluate(settings, session)
     count = parameters(model.architecture, "sequence-classification", len(model.labels))
-    weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx")]
+    weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx"), *model.path.glob("*.onnx.data")]
     return {
         "score": result.metrics["score"],
         "score_interval": result.metrics["intervals"][task.main_metric],

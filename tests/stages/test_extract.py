@@ -469,4 +469,7 @@ def test_random_candidates_on_a_task(tmp_path, rows):
     settings["force"] = True  # its teacher is noise
     result = run_stage("extract", {**settings, "teacher": str(teacher), "out": tmp_path / "out"})
     assert [row["architecture"]["num_hidden_layers"] for row in result.metrics["candidates"]] == [1, 4]
+    kept = read_json(tmp_path / "out/result.json")["metrics"]["data"]
+    assert kept["lines"][0] == "text 'text', label 'label': classification, 2 classes"
+    assert any(line.startswith(f"the teacher {teacher}") for line in kept["found"])
     assert DataConfig(train=rows).train == rows

@@ -259,8 +259,9 @@ class CorpusSource:
             )
         return cls(config, shards, teacher)
 
-    def look(self, session: Session) -> None:
-        """`of` has compared the shards with the teacher; texts are as `prepare` told."""
+    def look(self, session: Session) -> dict[str, Any]:
+        """Nothing: `of` has compared the shards with the teacher; texts are as `prepare` told."""
+        return {}
 
     def open(self, folder: Path, deadline: Deadline) -> tuple[CorpusWorkshop, int]:
         """The workshop, and the vocabulary of its students; its teacher is weighed by a few blocks in any case."""

@@ -183,12 +183,18 @@ def test_nominal_latencies_follow_from_the_sizes_alone(tmp_path, rows, classifie
     assert all(c["latency_ms"] < first["maximum_point"]["latency_ms"] for c in first["candidates"])
 
 
-@pytest.mark.parametrize("stage", ["finetune", "extract", "compress", "evaluate"])
+@pytest.mark.parametrize("stage", ["finetune", "extract", "compress", "evaluate", "export", "latency", "prepare"])
 def test_one_process_of_several_refuses_before_it_reads_anything(tmp_path, monkeypatch, stage):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    model = "model" if stage in ("finetune", "evaluate") else "teacher"
+    own = {
+        **{name: {"teacher": "nowhere", "train": tmp_path / "none.csv"} for name in ("extract", "compress")},
+        "latency": {"models": ["nowhere"], "train": tmp_path / "none.csv"},
+        "export": {"model": "nowhere"},
+        "prepare": {"input": [str(tmp_path / "none.txt")], "tokenizer": "nowhere"},
+    }
+    settings = own.get(stage, {"model": "nowhere", "train": tmp_path / "none.csv"})
     with pytest.raises(ConfigError, match=f"^{stage} runs in one process, but was started as one of 2"):
-        run_stage(stage, {model: "nowhere", "out": tmp_path / "out", "train": tmp_path / "none.csv"})
+        run_stage(stage, {**settings, "out": tmp_path / "out"})
     assert not (tmp_path / "out").exists()
 
 

@@ -20,6 +20,7 @@ from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
 from subarch.storage import storage_errors, write_json
 from subarch.tasks.base import Task
+from subarch.training.processes import require_one_process
 
 Format = Literal["onnx", "onnx-int8"]
 TOLERANCE = 1e-3
@@ -52,6 +53,7 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
         MissingExtraError: The extra `onnx` is not installed.
         SubarchError: An fp32 export does not agree with PyTorch.
     """
+    require_one_process("export")
     require_onnx()
     session = session or Session()
     model = ModelFolder.of(config.model)

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -247,6 +248,18 @@ def test_other_weights_under_the_same_path_are_another_run(tmp_path):
     ):
         pass
     assert "choose another --out" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["modules.json", "1_Pooling/config.json"])
+def test_what_says_how_a_text_is_pooled_belongs_to_the_model(tmp_path, name):
+    """It decides whether a classifier gets a layer for the mean."""
+    model, out = model_in(tmp_path / "m", b"head"), tmp_path / "out"
+    (model / "1_Pooling").mkdir()
+    for text in ("mean", "mean", "first"):
+        (model / name).write_text(text)
+        refused = nullcontext() if text == "mean" else pytest.raises(OutputError, match="other files")
+        with refused, claim(out, "finetune", Config(), "d", {"model": model}):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -208,26 +208,36 @@ def begin_unfinished(folder: Path) -> None:
         (folder / UNFINISHED).touch()
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path) -> bool:
     """Remove what killed processes were writing below a folder, by its own list and nothing else, and begin a new one.
 
     Nobody reads what is half-written, and a checkpoint is large.
+
+    Returns:
+        Whether there is such a list; one that is damaged, or somebody else's file of that name, stays as it is.
     """
     try:
-        names = (folder / UNFINISHED).read_text(encoding="utf-8", errors="surrogateescape").split("\0")
+        *names, cut = (folder / UNFINISHED).read_text(encoding="utf-8", errors="surrogateescape").split("\0")
     except FileNotFoundError:
-        return
-    inside = folder.resolve()
-    for name in names:
+        return False
+    inside, ours = folder.resolve(), bool(names) or not cut
+    for name in filter(None, (*names, cut)):
         path = folder / name
         if not _TEMPORARY.fullmatch(path.name) or not path.parent.resolve().is_relative_to(inside):
-            continue  # a list that was damaged
-        if path.is_dir() and not path.is_symlink():
+            ours = ours and name == cut
+        elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    if any(names):
+    if names and ours:
         (folder / UNFINISHED).write_bytes(b"")
+    return ours
+
+
+def end_unfinished(folder: Path) -> None:
+    """Keep no list any more: nothing will be written below a folder."""
+    if remove_unfinished(folder):
+        (folder / UNFINISHED).unlink()
 
 
 def temporary_beside(path: Path, ending: str) -> Path:

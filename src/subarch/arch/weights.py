@@ -107,7 +107,9 @@ def check_weights(path: Path, architecture: Architecture, labels: tuple[str, ...
 def _check_prefix(path: Path, family: Family, names: Mapping[str, Stored]) -> None:
     table = "embeddings.tok_embeddings.weight" if family.gated else "embeddings.word_embeddings.weight"
     prefixes = {name.removesuffix(table) for name in names if name.endswith(table)}
-    for prefix in sorted(prefixes - {"", f"{family.encoder_prefix}."}):
+    for found in sorted(prefixes - {"", f"{family.encoder_prefix}."}):
+        # The head lies beside the encoder: without the encoder's own prefix, this one is all names'.
+        prefix = found.removesuffix(f"{family.encoder_prefix}.")
         raise ModelError(
             f"the weights in {path} have names that begin with {prefix!r}, expected {family.encoder_prefix}.{table}",
             f"save them under the names without {prefix!r}, or save the inner model with save_pretrained",

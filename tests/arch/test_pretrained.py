@@ -20,6 +20,7 @@ from subarch.arch import folders
 from subarch.arch.families import FAMILIES
 from subarch.arch.folders import PACKAGED, check_folder, read_config, resolve
 from subarch.arch.pretrained import (
+    _load_errors,
     has_head,
     has_mlm_head,
     load_classifier,
@@ -198,6 +199,13 @@ def test_weights_that_do_not_fill_the_encoder_are_refused(folder):
     save_file(tensors, path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 parameters .* bert.encoder.layer.2.output.dense.weight"):
         load_classifier(path)
+
+
+def test_addresses_of_others_are_left_out(tmp_path):
+    with pytest.raises(ModelError) as caught, _load_errors(tmp_path):
+        raise ImportError("Jieba is needed. See https://example.org/jieba/ for installation.")
+    assert caught.value.message == f"cannot load {tmp_path}: Jieba is needed."
+    assert "install the package that it names" in caught.value.hint
 
 
 def test_weights_of_other_sizes_are_refused(folder):

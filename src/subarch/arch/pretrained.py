@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _SPAN_HEADS = {"modernbert": "classifier"}
 """Module of the question-answering model that gives the logits, where it is not "qa_outputs"."""
+_ADDRESS = re.compile(r"\s*(See |Check out |at )?<?https?://\S+( for installation\.?)?")
+"""In what other packages say: where it leads is theirs to know."""
 _CODE = ("auto_map", "trust_remote_code", "custom_pipelines")
 """Settings of a tokenizer that could make others run code."""
 
@@ -283,6 +286,20 @@ class _load_errors:
     ) -> None:
         if not isinstance(error, Exception) or isinstance(error, SubarchError):
             return
-        what = str(error).strip().partition("\n")[0] or type(error).__name__
+        if isinstance(error, ModuleNotFoundError) and (package := _missing(error)) is not None:
+            raise ModelError(
+                f"{self._path} needs the package {package}, which is not installed",
+                f"pip install {package}, or choose another model",
+            ) from error
+        what = _ADDRESS.sub("", str(error).strip().partition("\n")[0]).strip() or type(error).__name__
         hint = "install the package that it names, or choose another model" if isinstance(error, ImportError) else None
         raise ModelError(f"cannot load {self._path}: {what}", hint) from error
+
+
+def _missing(error: BaseException | None) -> str | None:
+    """The package that was not found; whoever words the error anew often leaves its name to the error before."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return error.name.partition(".")[0]
+        error = error.__cause__ or error.__context__
+    return None

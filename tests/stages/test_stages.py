@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from stages import tiny
 from subarch.api import run_stage
@@ -14,6 +14,7 @@ from subarch.errors import BudgetError, ConfigError, InterruptedRun, ModelError
 from subarch.running.budget import Deadline
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.session import Session
+from subarch.tracking.record import NullRecord
 
 LOOP = {"max_steps": 6, "evaluations": 2, "batch_size": 16}
 SHORT = {"max_length": 24, "loop": LOOP}
@@ -81,6 +82,27 @@ def test_no_time_for_a_step(tmp_path, rows, teachers):
     with pytest.raises(BudgetError, match="before the first"):
         settings = {"model": str(teachers()), "out": tmp_path / "out", "train": rows, "max_length": 24}
         run_stage("finetune", settings, session=session)
+
+
+@pytest.mark.parametrize("stage", ["finetune", "compress"])
+def test_numbers_of_a_base_model_that_are_none_are_named_before_anything_is_written(tmp_path, rows, stage):
+    base = tiny.teacher(tmp_path / "base")
+    tensors = load_file(base / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    tensors[name][7] = math.nan
+    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    told = []
+    settings = {"model" if stage == "finetune" else "teacher": str(base), "train": rows, "out": tmp_path / "out"}
+    with pytest.raises(ModelError, match=f"{name} in .* NaN"):
+        run_stage(stage, settings, session=Session(on_event=told.append, record=Refusing()))
+    assert not (tmp_path / "out").exists()
+
+
+class Refusing(NullRecord):
+    """Where nothing may be recorded."""
+
+    def start(self, *arguments, **options):
+        raise AssertionError
 
 
 @pytest.mark.parametrize("phase", ["reading", "exporting"])

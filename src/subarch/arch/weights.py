@@ -44,7 +44,7 @@ def stored_weights(path: Path) -> dict[str, Stored]:
         ModelError: No such files, or unreadable ones.
     """
     found: dict[str, Stored] = {}
-    for file in _weight_files(path):
+    for file in weight_files(path):
         try:
             with file.open("rb") as opened:
                 if opened.read(len(LFS_POINTER)) == LFS_POINTER:
@@ -171,7 +171,12 @@ def _current(name: str) -> str:
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def _weight_files(path: Path) -> list[Path]:
+def weight_files(path: Path) -> list[Path]:
+    """The safetensors files of a folder.
+
+    Raises:
+        ModelError: There are none, or an index that leads elsewhere.
+    """
     if (path / WEIGHTS).is_file():
         return [path / WEIGHTS]
     if (path / _INDEX).is_file():

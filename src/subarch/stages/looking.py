@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from subarch.arch.pretrained import check_finite
 from subarch.stages.agreement import check_teacher
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned
 from subarch.stages.output import plain
@@ -49,8 +50,9 @@ def look(
         As `describe`, and `found`: the lines of the comparison.
 
     Raises:
-        UserError: A tokenizer, a teacher or labels that do not fit together.
+        UserError: A teacher with numbers that are none, or a tokenizer, a teacher or labels that do not fit together.
     """
+    check_finite(teacher.path)
     described = describe(data, session)
     if config.labels is not None:
         teacher.require_answers(data.task)

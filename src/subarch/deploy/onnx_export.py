@@ -1,4 +1,7 @@
-"""A model as one ONNX file, in fp32 and in int8 (extra `onnx`)."""
+"""A model as an ONNX graph, in fp32 and in int8 (extra `onnx`).
+
+A graph is one file, weights inside, as long as protobuf can write it; above, they lie in `model.onnx.data` beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import importlib.util
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +19,13 @@ from torch import Tensor, nn
 
 from subarch.arch.first_token import first_token_alone
 from subarch.errors import MissingExtraError
-from subarch.storage import replacing_file
+from subarch.storage import replacing_files
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+DATA_ENDING = ".data"
+"""Of the file with the weights of a graph that cannot hold them, behind the graph's name."""
+LARGEST = 3 * 2**29
+"""Bytes of weights that go into the graph; PyTorch's limit too, half a GiB below protobuf's."""
 
 
 def require_onnx(*packages: str) -> None:
@@ -45,7 +53,7 @@ class _Function(nn.Module):
 
 
 def export_onnx(model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...], path: Path) -> None:
-    """Write the fp32 graph with any batch size and length, weights inside the file.
+    """Write the fp32 graph with any batch size and length.
 
     The last layer is computed for the token alone that the classifier reads (`first_token_alone`).
 
@@ -61,19 +69,19 @@ def export_onnx(model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ..
     # One tensor each: torch.export takes the same object passed twice for one input.
     arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
-    with replacing_file(path) as temporary, _quiet(), first_token_alone(model):
+    with replacing_files(path) as folder, _quiet(), first_token_alone(model):
         torch.onnx.export(
             _Function(model, names, outputs).eval(),
             arrays,
-            temporary,
+            folder / path.name,
             input_names=list(names),
             output_names=list(outputs),
             dynamic_shapes=(tuple(axes for _ in names),),
             dynamo=True,
-            external_data=False,
+            external_data=sum(weight.nbytes for weight in model.parameters()) > LARGEST,
             verbose=False,
         )
-        _spare_residuals(temporary)
+        _spare_residuals(folder / path.name)
 
 
 def _spare_residuals(path: Path) -> None:
@@ -84,7 +92,7 @@ def _spare_residuals(path: Path) -> None:
     """
     import onnx
 
-    graph = onnx.load(path)
+    graph = onnx.load(path, load_external_data=False)
     makers = {output: node for node in graph.graph.node for output in node.output}
     constants = {item.name for item in graph.graph.initializer}
     for node in graph.graph.node:
@@ -107,11 +115,36 @@ def quantize_int8(source: Path, path: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with replacing_file(path) as temporary, _quiet():
+    with replacing_files(path) as folder, _quiet():
         graph = onnx.load(source)
+        size = sum(len(weight.raw_data) for weight in graph.graph.initializer)
         # The exporter's own notes on inner shapes contradict what onnx infers after weights are transposed.
         del graph.graph.value_info[:]
-        quantize_dynamic(graph, temporary, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        with tempfile.TemporaryDirectory(dir=folder) as inner:
+            # The quantiser would copy a graph in memory before it does the same, which protobuf refuses above 2 GiB.
+            plain = Path(inner) / path.name
+            onnx.save(graph, plain, save_as_external_data=True)
+            quantize_dynamic(
+                plain,
+                folder / path.name,
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+                # A quarter of it will be left, and a little.
+                use_external_data_format=size // 2 > LARGEST,
+            )
+
+
+def graph_bytes(path: Path) -> int:
+    """Size of a graph with its weights, wherever they lie."""
+    data = path.with_name(f"{path.name}{DATA_ENDING}")
+    return path.stat().st_size + (data.stat().st_size if data.exists() else 0)
+
+
+def remove_graph(path: Path) -> None:
+    """Remove a graph and the file with its weights, if it has one."""
+    path.unlink()
+    path.with_name(f"{path.name}{DATA_ENDING}").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

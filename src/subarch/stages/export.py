@@ -12,14 +12,15 @@ import numpy as np
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.pretrained import quiet_transformers
-from subarch.deploy.onnx_export import INPUTS, export_onnx, quantize_int8, require_onnx
+from subarch.deploy.onnx_export import INPUTS, export_onnx, graph_bytes, quantize_int8, remove_graph, require_onnx
 from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, TorchRuntime
 from subarch.errors import SubarchError
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
-from subarch.storage import folder_bytes, storage_errors, write_json
+from subarch.storage import storage_errors, write_json
 from subarch.tasks.base import Task
+from subarch.training.processes import require_one_process
 
 Format = Literal["onnx", "onnx-int8"]
 TOLERANCE = 1e-3
@@ -52,6 +53,7 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
         MissingExtraError: The extra `onnx` is not installed.
         SubarchError: An fp32 export does not agree with PyTorch.
     """
+    require_one_process("export")
     require_onnx()
     session = session or Session()
     model = ModelFolder.of(config.model)
@@ -85,10 +87,11 @@ def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> d
             session.phase("exporting", name)
             quantize_int8(plain, target)
         _copy_companions(model, target.parent)
-        outputs = [OnnxRuntime(target, threads=1)(arrays) for arrays in inputs]
+        runtime = OnnxRuntime(target, threads=1)
+        outputs = [runtime(arrays) for arrays in inputs]
         masks = [arrays["attention_mask"] for arrays in inputs]
         difference, agreement = kind.compare(expected, outputs, masks)
-        metrics[name] = {"max_difference": difference, "agreement": agreement} | {"model_bytes": folder_bytes(target)}
+        metrics[name] = {"max_difference": difference, "agreement": agreement, "model_bytes": graph_bytes(target)}
         if name == "onnx" and metrics[name]["max_difference"] > TOLERANCE:
             raise SubarchError(
                 f"the ONNX export differs from PyTorch by {metrics[name]['max_difference']:.2g}, expected at most "
@@ -96,7 +99,7 @@ def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> d
                 "report this with the model's config.json",
             )
     if "onnx" not in config.formats:
-        plain.unlink()
+        remove_graph(plain)
         plain.parent.rmdir()
     return metrics
 

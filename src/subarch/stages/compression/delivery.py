@@ -130,7 +130,7 @@ def _row_of_model(
     )
     result = evaluate(settings, session)
     count = parameters(model.architecture, kind_of(task).head, task.num_outputs)
-    weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx")]
+    weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx"), *model.path.glob("*.onnx.data")]
     return {
         "score": result.metrics["score"],
         "score_interval": result.metrics["intervals"][task.main_metric],

@@ -20,7 +20,8 @@ from transformers import PreTrainedConfig as PretrainedConfig
 from transformers import PreTrainedModel
 
 from subarch.arch.costs import Head
-from subarch.tasks.base import Array, Examples, KindName, Task
+from subarch.kinds.floors.baseline import TRAIN_ROWS, Floors, Read, whole
+from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
 from subarch.tasks.encode import pad
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
@@ -32,6 +33,8 @@ from subarch.training.stack import ENCODER_INPUTS
 
 SETTINGS = "subarch.json"
 """What a model's folder says beside its weights, where its kind has something to say."""
+COUNTED_ROW = 3e-5
+"""Seconds that a row's words take to be counted, weighed and fitted to one output; measured on Banking77."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +170,12 @@ class Kind(ABC):
         """(N,) of rows that have to share a batch; None where every row stands alone."""
         return None
 
+    def questions(self, examples: Examples) -> list[Array]:
+        """The examples of each question that somebody asks at a time."""
+        groups = self.groups(examples)
+        rows = np.arange(len(examples))
+        return list(rows[:, None]) if groups is None else np.split(rows, np.flatnonzero(np.diff(groups)) + 1)
+
     @abstractmethod
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
         """The examples as a model with this tokenizer reads them, in at most so many tokens a row."""
@@ -286,6 +295,22 @@ class Kind(ABC):
         """The rows of each question that somebody asks at a time."""
         del examples
         return list(np.arange(len(rows.data.encoded))[:, None])
+
+    # The floor
+
+    @abstractmethod
+    def floors(self, data: TaskData, read: Read = whole) -> Floors:
+        """Train the baselines that a student has to beat, and ask them about test.
+
+        Args:
+            data: Train teaches, validation chooses, test is answered.
+            read: As `Read`.
+        """
+
+    def floor_seconds(self, rows: int, outputs: int) -> float:
+        """What `floors` take for so many training rows and outputs, roughly."""
+        del outputs
+        return COUNTED_ROW * min(rows, TRAIN_ROWS)
 
     @abstractmethod
     def errors(self, student: Array, teacher: Array, rows: Tokenised, groups: Array | None, error: str) -> Array:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from subarch.arch.families import FAMILIES
+from subarch.arch.pretrained import load_classifier
 from subarch.deploy.onnx_export import INPUTS, export_onnx, quantize_int8, require_onnx
 from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, TorchRuntime, answer, open_runtime
 from subarch.errors import MissingExtraError
@@ -43,7 +44,7 @@ def exported(classifier_of, inputs_of, tmp_path_factory):
         if family not in done:
             model, folder = classifier_of(family), tmp_path_factory.mktemp(family)
             names = tuple(name for name in INPUTS if name in inputs_of(family, 1, 1))
-            export_onnx(model, names, folder / "onnx" / ONNX_FILE)
+            export_onnx(model, names, ("logits",), folder / "onnx" / ONNX_FILE)
             quantize_int8(folder / "onnx" / ONNX_FILE, folder / "int8" / ONNX_FILE)
             done[family] = (model, folder)
         return done[family]
@@ -59,7 +60,7 @@ def logits_of(model, arrays):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_export_agrees_with_pytorch_at_every_shape(exported, inputs_of, family):
     model, folder = exported(family)
-    runtime = open_runtime(folder / "onnx", threads=1)
+    runtime = open_runtime(folder / "onnx", 1, load_classifier)
     assert isinstance(runtime, OnnxRuntime)
     for rows, length in SHAPES:
         length = min(length, 38)  # RoBERTa's table of 40 has two unused rows
@@ -150,7 +151,7 @@ def test_a_failed_export_leaves_nothing(classifier_of, tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.onnx, "export", fail)
     with pytest.raises(RuntimeError, match="cannot export"):
-        export_onnx(classifier_of("bert"), INPUTS, tmp_path / ONNX_FILE)
+        export_onnx(classifier_of("bert"), INPUTS, ("logits",), tmp_path / ONNX_FILE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -168,7 +169,7 @@ def test_a_missing_extra_says_how_to_install_it(monkeypatch, tmp_path, missing):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else object())
     for attempt in (
         require_onnx,
-        lambda: export_onnx(torch.nn.Identity(), INPUTS, tmp_path / "m.onnx"),
+        lambda: export_onnx(torch.nn.Identity(), INPUTS, ("logits",), tmp_path / "m.onnx"),
         lambda: quantize_int8(tmp_path / "m.onnx", tmp_path / "q.onnx"),
     ):
         with pytest.raises(MissingExtraError, match=f"needs {missing}, not installed") as error:
@@ -179,7 +180,7 @@ def test_a_missing_extra_says_how_to_install_it(monkeypatch, tmp_path, missing):
 def test_a_folder_without_onnx_opens_in_pytorch(classifier_of, inputs_of, tmp_path):
     model, arrays = classifier_of("bert"), inputs_of("bert", 3, 8)
     model.save_pretrained(tmp_path)
-    runtime = open_runtime(tmp_path, threads=1)
+    runtime = open_runtime(tmp_path, 1, load_classifier)
     assert isinstance(runtime, TorchRuntime)
     np.testing.assert_allclose(runtime(arrays), logits_of(model, arrays), atol=1e-5)
 

@@ -15,7 +15,6 @@ from subarch.arch.pretrained import quiet_transformers
 from subarch.deploy.onnx_export import INPUTS, export_onnx, quantize_int8, require_onnx
 from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, TorchRuntime
 from subarch.errors import SubarchError
-from subarch.kinds.base import Kind
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
@@ -88,7 +87,8 @@ def _export_all(config: ExportConfig, session: Session, model: ModelFolder) -> d
         _copy_companions(model, target.parent)
         outputs = [OnnxRuntime(target, threads=1)(arrays) for arrays in inputs]
         masks = [arrays["attention_mask"] for arrays in inputs]
-        metrics[name] = _agreement(kind, expected, outputs, masks) | {"model_bytes": folder_bytes(target)}
+        difference, agreement = kind.compare(expected, outputs, masks)
+        metrics[name] = {"max_difference": difference, "agreement": agreement} | {"model_bytes": folder_bytes(target)}
         if name == "onnx" and metrics[name]["max_difference"] > TOLERANCE:
             raise SubarchError(
                 f"the ONNX export differs from PyTorch by {metrics[name]['max_difference']:.2g}, expected at most "
@@ -110,17 +110,6 @@ def _random_inputs(names: Sequence[str], architecture: Architecture, seed: int) 
         arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         inputs.append({name: arrays[name] for name in names})
     return inputs
-
-
-def _agreement(
-    kind: Kind, expected: list[np.ndarray], found: list[np.ndarray], masks: list[np.ndarray]
-) -> dict[str, float]:
-    compared = [kind.compare(*batch) for batch in zip(expected, found, masks, strict=True)]
-    differences, same = zip(*compared, strict=True)
-    return {
-        "max_difference": max(float(each.max()) for each in differences),
-        "agreement": float(np.concatenate(same).mean()),
-    }
 
 
 def _copy_companions(model: ModelFolder, folder: Path) -> None:

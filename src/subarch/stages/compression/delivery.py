@@ -57,7 +57,7 @@ class Delivery:
 
 def deliver(
     config: CompressConfig,
-    place: tuple[Path, CompressionPlan, Cut],
+    place: tuple[Path, CompressionPlan, Cut | None],
     data: TaskData,
     stages: Mapping[str, Result],
     session: Session,
@@ -76,7 +76,7 @@ def deliver(
     notes = [*plan.lines(data), *shortfalls(stages["extract"].metrics, plan.scored(data), len(data.test))]
     data = replace(data, test=data.test.sample(plan.test_rows, config.seed), notes=(*data.notes, *notes))
     trained = {name: models[name] for name in ("teacher", "student")}
-    asked = Asked(task=data.task, examples=data.test, max_length=config.max_length)
+    asked = Asked(task=data.task, examples=data.test, max_length=config.length_for(data.task))
     engines = choose_engines(out, trained, asked, session)
     what = (out, data.task, plan.test_rows)
     rows = {
@@ -95,10 +95,11 @@ def deliver(
         "plan": asdict(plan),
         "main_metric": data.task.main_metric,
         "floor": floor_verdict(rows, floor.baselines, floor.whole_score),
-        "cut": {**asdict(cut), "text": cut.text},
+        **({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}}),
     }
     report = _report(config, out, data, (stages, rows, LABELS | floor.labels), session.record)
-    report |= {"floor": metrics["floor"] | floor.names, "cut": metrics["cut"]}
+    report |= {name: metrics[name] for name in ("floor", "cut") if name in metrics}
+    report["floor"] = metrics["floor"] | floor.names
     report["stages"].append({"name": "evaluate, export, time", "seconds": time.monotonic() - started, "reused": False})
     for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
         with replacing_file(out / name) as temporary:
@@ -166,7 +167,7 @@ def _time(
 ) -> dict[str, Latency]:
     settings = config.deliver
     contestants: dict[str, tuple[Any, list[Any]]] = {
-        name: contestant(model, task, floor.asked, settings.threads, config.max_length)
+        name: contestant(model, task, floor.asked, settings.threads, config.length_for(task))
         for name, model in models.items()
     }
     contestants |= {baseline.name: (baseline.answer, floor.requests) for baseline in floor.baselines}

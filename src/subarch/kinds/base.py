@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from subarch.arch.costs import Head
 from subarch.kinds.floors.baseline import TRAIN_ROWS, Floors, Read, whole
 from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
+from subarch.tasks.columns import Columns
 from subarch.tasks.encode import pad
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
@@ -175,6 +176,32 @@ class Kind(ABC):
         groups = self.groups(examples)
         rows = np.arange(len(examples))
         return list(rows[:, None]) if groups is None else np.split(rows, np.flatnonzero(np.diff(groups)) + 1)
+
+    def recognises(self, train: Path, given: Columns) -> bool:
+        """Whether a user's file is of this kind by its layout alone; labels tell the others apart."""
+        del train, given
+        return False
+
+    @abstractmethod
+    def load_files(self, files: Mapping[str, Path], given: Columns, seed: int) -> TaskData:
+        """Read a task from a user's own files.
+
+        Args:
+            files: "train", and any of "validation" and "test"; what is missing is carved out of train.
+            given: Names of the columns that the user gave.
+            seed: Of the split.
+
+        Raises:
+            DataError: A file, column or row that cannot be used; the message names the line.
+        """
+
+    @abstractmethod
+    def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+        """Further examples of a task from a file whose columns have the task's own names, with those in `keep`.
+
+        Raises:
+            DataError: As `load_files`.
+        """
 
     @abstractmethod
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:

@@ -20,8 +20,9 @@ from transformers import PreTrainedConfig as PretrainedConfig
 from transformers import PreTrainedModel
 
 from subarch.arch.costs import Head
-from subarch.tasks.base import Array, Examples, KindName, Task
-from subarch.tasks.custom import load_split
+from subarch.kinds.floors.baseline import TRAIN_ROWS, Floors, Read, whole
+from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
+from subarch.tasks.columns import Columns
 from subarch.tasks.encode import pad
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
@@ -35,6 +36,8 @@ from subarch.training.stack import ENCODER_INPUTS
 
 SETTINGS = "subarch.json"
 """What a model's folder says beside its weights, where its kind has something to say."""
+COUNTED_ROW = 3e-5
+"""Seconds that a row's words take to be counted, weighed and fitted to one output; measured on Banking77."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +182,38 @@ class Kind(ABC):
         """(N,) of rows that have to share a batch; None where every row stands alone."""
         return None
 
+    def questions(self, examples: Examples) -> list[Array]:
+        """The examples of each question that somebody asks at a time."""
+        groups = self.groups(examples)
+        rows = np.arange(len(examples))
+        return list(rows[:, None]) if groups is None else np.split(rows, np.flatnonzero(np.diff(groups)) + 1)
+
+    def recognises(self, train: Path, given: Columns) -> bool:
+        """Whether a user's file is of this kind by its layout alone; labels tell the others apart."""
+        del train, given
+        return False
+
+    @abstractmethod
+    def load_files(self, files: Mapping[str, Path], given: Columns, seed: int) -> TaskData:
+        """Read a task from a user's own files.
+
+        Args:
+            files: "train", and any of "validation" and "test"; what is missing is carved out of train.
+            given: Names of the columns that the user gave.
+            seed: Of the split.
+
+        Raises:
+            DataError: A file, column or row that cannot be used; the message names the line.
+        """
+
+    @abstractmethod
+    def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+        """Further examples of a task from a file whose columns have the task's own names, with those in `keep`.
+
+        Raises:
+            DataError: As `load_files`.
+        """
+
     @abstractmethod
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
         """The examples as a model with this tokenizer reads them, in at most so many tokens a row."""
@@ -186,10 +221,6 @@ class Kind(ABC):
     def stored(self, train: EncodedData) -> Tokenised:
         """Training rows of which only the tokens were stored, for `teacher_answers`."""
         return Tokenised(data=train)
-
-    def read_file(self, path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
-        """A user's file of rows of a known task, with the further columns `keep`."""
-        return load_split(path, task, keep)
 
     def require_same_rows(self, student: Tokenised, teacher: Tokenised, source: Path) -> None:
         """Raise ConfigError where the student cannot learn from what the teacher says of its own rows."""
@@ -302,6 +333,22 @@ class Kind(ABC):
         """The rows of each question that somebody asks at a time."""
         del examples
         return list(np.arange(len(rows.data.encoded))[:, None])
+
+    # The floor
+
+    @abstractmethod
+    def floors(self, data: TaskData, read: Read = whole) -> Floors:
+        """Train the baselines that a student has to beat, and ask them about test.
+
+        Args:
+            data: Train teaches, validation chooses, test is answered.
+            read: As `Read`.
+        """
+
+    def floor_seconds(self, rows: int, outputs: int) -> float:
+        """What `floors` take for so many training rows and outputs, roughly."""
+        del outputs
+        return COUNTED_ROW * min(rows, TRAIN_ROWS)
 
     @abstractmethod
     def errors(self, student: Array, teacher: Array, rows: Tokenised, groups: Array | None, error: str) -> Array:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from subarch.kinds.base import Tokenised
+from subarch.kinds.floors.baseline import Floors, Read, whole
 from subarch.kinds.rows import RowKind
-from subarch.tasks.base import Array, Examples
+from subarch.tasks.base import Array, Examples, TaskData
 from subarch.tasks.splits import carve_groups
 from subarch.training.losses import ChoiceDivergence, Loss, choice_errors, choice_loss
 from subarch.training.socrates import Answers, asked, choices_said
@@ -38,8 +38,7 @@ class Choice(RowKind):
 
     def units(self, rows: Tokenised, examples: Examples) -> list[Array]:
         """A question with all its choices."""
-        assert examples.groups is not None
-        return np.split(np.arange(len(examples)), np.flatnonzero(np.diff(examples.groups)) + 1)
+        return self.questions(examples)
 
     def said(self, outputs: Array, groups: Array | None) -> Answers:
         """The highest row of each group."""
@@ -77,3 +76,13 @@ class Choice(RowKind):
         ours, theirs = torch.from_numpy(student), torch.from_numpy(teacher)
         found: Array = choice_errors(ours, theirs, torch.from_numpy(groups), kind=error).numpy()
         return found
+
+    def floors(self, data: TaskData, read: Read = whole) -> Floors:
+        """The longest answer, and the one most like its text by tf-idf."""
+        from subarch.kinds.floors import matching  # scikit-learn takes a second, which only this must pay
+
+        return Floors(commonest=matching.longest(data, read), simple=matching.match(data, read))
+
+    def floor_seconds(self, rows: int, outputs: int) -> float:
+        """Texts are long, and stand in the rows of all their answers; measured on RACE."""
+        return 20 * super().floor_seconds(rows, outputs)

@@ -18,7 +18,9 @@ from subarch.arch.costs import Head
 from subarch.arch.first_token import first_token_alone
 from subarch.arch.pretrained import has_head, load_classifier
 from subarch.kinds.base import Kind, Tokenised
-from subarch.tasks.base import Array, Examples, Task
+from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
+from subarch.tasks.columns import Columns
+from subarch.tasks.custom import load_files, load_split
 from subarch.tasks.encode import encode
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.training.classifier import EncodedData, TeacherOutputs
@@ -68,6 +70,14 @@ class RowKind(Kind):
         """The last layer for the token alone that the classifier reads."""
         return first_token_alone(model)
 
+    def load_files(self, files: Mapping[str, Path], given: Columns, seed: int) -> TaskData:
+        """A table with a label in each row."""
+        return load_rows(files, given, self.name, seed)
+
+    def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+        """Further rows of it."""
+        return load_split(path, task, keep)
+
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
         """One row an example, cut at `max_length`."""
         encoded = encode(tokenizer, examples, max_length)
@@ -98,3 +108,18 @@ class RowKind(Kind):
         """(N,) one a row."""
         found: Array = surrogate_errors(torch.from_numpy(student), torch.from_numpy(teacher), kind=error).numpy()
         return found
+
+
+def load_rows(files: Mapping[str, Path], given: Columns, kind: KindName | None, seed: int) -> TaskData:
+    """Read a task of one example a row, as `Kind.load_files`; its labels say of which kind it is, where nobody does."""
+    return load_files(
+        files["train"],
+        files.get("validation"),
+        files.get("test"),
+        kind=kind,
+        seed=seed,
+        text=given.text,
+        text_pair=given.text_pair,
+        label=given.label,
+        keep=given.keep,
+    )

@@ -23,7 +23,11 @@ from subarch.arch.costs import Head
 from subarch.arch.pretrained import has_span_head, load_span_model
 from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import SETTINGS, Kind, Tokenised
-from subarch.tasks.base import Array, Examples, Task
+from subarch.kinds.floors.baseline import Floors, Read, whole
+from subarch.kinds.floors.overlap import empty, overlap
+from subarch.kinds.span_files import holds_questions, load_question_file, load_question_files
+from subarch.tasks.base import Array, Examples, Task, TaskData
+from subarch.tasks.columns import Columns
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.spans import best_spans, tune_threshold
 from subarch.tasks.suites.squad import load_squad_file
@@ -98,6 +102,18 @@ class Span(Kind):
         """Start and end logits as one."""
         return SpanModel(model)
 
+    def recognises(self, train: Path, given: Columns) -> bool:
+        """SQuAD's JSON, or columns for question, context and answers."""
+        return holds_questions(train, given)
+
+    def load_files(self, files: Mapping[str, Path], given: Columns, seed: int) -> TaskData:
+        """Questions with answers in a text."""
+        return load_question_files(files, given, seed)
+
+    def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+        """Further questions; of a published task in its official layout, which is repaired where it has to be."""
+        return load_question_file(path, task, keep) if task.source is None else load_squad_file(path)[0]
+
     def labelled(self, examples: Examples) -> bool:
         """Whether the accepted answers are known."""
         return "answers" in examples.columns
@@ -111,10 +127,6 @@ class Span(Kind):
         """Windows of which is only known how many tokens they have."""
         ids = train.encoded.input_ids
         return Tokenised(data=train, windows=Windows(train.encoded, np.arange(len(train.encoded)), ids, ids, 0))
-
-    def read_file(self, path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
-        """A file in SQuAD's form."""
-        return load_squad_file(path)[0]
 
     def require_same_rows(self, student: Tokenised, teacher: Tokenised, source: Path) -> None:
         """A span is imitated token by token; a cut vocabulary numbers the same tokens otherwise."""
@@ -219,6 +231,14 @@ class Span(Kind):
         """(questions,) mean of start and end, and over the windows of a question."""
         assert rows.windows is not None
         return span_errors(student, teacher, rows.windows, kind=error)
+
+    def floors(self, data: TaskData, read: Read = whole) -> Floors:
+        """No answer, and the words around which most of the question's stand."""
+        return Floors(commonest=empty(data), simple=overlap(data, read))
+
+    def floor_seconds(self, rows: int, outputs: int) -> float:
+        """Most of it is the choice on validation, and the answers to test."""
+        return 10.0
 
 
 def read_threshold(path: Path) -> float:

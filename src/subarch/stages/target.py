@@ -96,7 +96,7 @@ def own_data(config: DataConfig, keep: tuple[str, ...] = ()) -> TaskData:
 def _of_file(path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
     if not path.is_file():
         raise DataError(f"{path} is no file, expected one, or a split: {', '.join(SPLITS)}")
-    return kind_of(task).read_file(path, task, keep)
+    return kind_of(task).load_split(path, task, keep)
 
 
 def _target(task: Task, examples: Examples, labels: tuple[str, ...] | None) -> Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -44,8 +44,6 @@ LABELS = {
     "student": "Student (PyTorch fp32)",
     "onnx": "Student (ONNX fp32)",
     "onnx-int8": "Student (ONNX int8)",
-    "majority": "Most frequent answer",
-    "tfidf": "tf-idf + linear model",
 }
 
 
@@ -93,14 +91,15 @@ def deliver(
             rows[name]["agreement"] = agreement
     session.phase("timing", "all in turn")
     _add_latencies(rows, _time(config, data.task, models, floor, session))
-    metrics = _metrics(rows) | {
+    metrics = _metrics(rows, floor) | {
         "plan": asdict(plan),
         "main_metric": data.task.main_metric,
-        "floor": floor_verdict(rows, floor.whole_score),
+        "floor": floor_verdict(rows, floor.baselines, floor.whole_score),
         **({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}}),
     }
-    report = _report(config, out, data, (stages, rows), session.record)
+    report = _report(config, out, data, (stages, rows, LABELS | floor.labels), session.record)
     report |= {name: metrics[name] for name in ("floor", "cut") if name in metrics}
+    report["floor"] = metrics["floor"] | floor.names
     report["stages"].append({"name": "evaluate, export, time", "seconds": time.monotonic() - started, "reused": False})
     for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
         with replacing_file(out / name) as temporary:
@@ -171,10 +170,7 @@ def _time(
         name: contestant(model, task, floor.asked, settings.threads, config.length_for(task))
         for name, model in models.items()
     }
-    pairs: Sequence[str | None] = floor.sample.pairs or [None] * len(floor.sample)
-    texts = list(zip(floor.sample.texts, pairs, strict=True))
-    for name, baseline in floor.baselines.items():
-        contestants[name] = (lambda request, answer=baseline.predict_one: answer(*request), texts)
+    contestants |= {baseline.name: (baseline.answer, floor.requests) for baseline in floor.baselines}
     limit = seconds_left(session.deadline)
     seconds = None if limit is None else max(2.0, limit - 3.0)
     # A layer that only puts the mean first would make the teacher look slower than its user's encoder is.
@@ -189,13 +185,13 @@ def _add_latencies(rows: dict[str, dict[str, Any]], latencies: Mapping[str, Late
         rows[name] |= latency_numbers(latency, latencies["teacher"])
 
 
-def _metrics(rows: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _metrics(rows: Mapping[str, dict[str, Any]], floor: Floor) -> dict[str, Any]:
     short = {name: {key: value for key, value in row.items() if value is not None} for name, row in rows.items()}
     return {
         "teacher": short["teacher"],
         "student": short["student"],
         "exports": {name: short[name] for name in ("onnx", "onnx-int8")},
-        "baselines": {name: short[name] for name in ("majority", "tfidf")},
+        "baselines": {name: short[name] for name in floor.rows},
     }
 
 
@@ -203,10 +199,10 @@ def _report(
     config: CompressConfig,
     out: Path,
     data: TaskData,
-    found: tuple[Mapping[str, Result], Mapping[str, dict[str, Any]]],
+    found: tuple[Mapping[str, Result], Mapping[str, dict[str, Any]], Mapping[str, str]],
     record: Record,
 ) -> dict[str, Any]:
-    stages, rows = found
+    stages, rows, labels = found
     task = data.task
     paths = {"student": "student", "onnx": "export/onnx", "onnx-int8": "export/onnx-int8"}
     return {
@@ -221,7 +217,7 @@ def _report(
             "test": len(data.test),
             "notes": list(data.notes),
         },
-        "models": [{"name": name, "label": LABELS[name], "path": paths.get(name), **row} for name, row in rows.items()],
+        "models": [{"name": name, "label": labels[name], "path": paths.get(name), **row} for name, row in rows.items()],
         **_searched(stages),
         "curves": {name: _curve(record, stages[name].run_id) for name in ("finetune", "distil") if name in stages},
         "stages": [

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -24,9 +23,7 @@ from subarch.kinds.floors.baseline import TRAIN_ROWS, Floors, Read, whole
 from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
 from subarch.tasks.columns import Columns
 from subarch.tasks.encode import pad
-from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import main_score, standard_error
 from subarch.tasks.splits import carve
 from subarch.tasks.windows import Windows
 from subarch.training.classifier import EncodedData
@@ -386,34 +383,3 @@ class Kind(ABC):
     def divided(self, examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
         """The examples less a part of so many questions, and that part."""
         return carve(examples, count, kind=self.name, seed=seed)
-
-
-@dataclass(kw_only=True)
-class Scorer:
-    """The task's main metric on a split, as a number where higher is better."""
-
-    kind: Kind
-    task: Task
-    rows: Tokenised
-    """The split as the model reads it."""
-    examples: Examples
-    """The same split with what is right."""
-    check: Callable[[Array], None] = lambda outputs: None
-    """Given the outputs before they are scored."""
-    said: Predictions | None = None
-    """The answers that were scored last."""
-
-    def __call__(self, model: nn.Module) -> float:
-        """Ask the model about all of it."""
-        outputs = self.kind.predict(model, self.rows)
-        self.check(outputs)
-        self.said = self.kind.tuned(self.kind.predictions(outputs, self.rows, self.examples), self.examples)
-        return self._sign * main_score(self.task, self.said, self.examples)
-
-    def standard_error(self) -> float:
-        """Of the score that was given last, by the bootstrap over examples or questions."""
-        return 0.0 if self.said is None else standard_error(self.task, self.said, self.examples, seed=0)
-
-    @cached_property
-    def _sign(self) -> float:
-        return 1.0 if higher_is_better(self.task.main_metric) else -1.0

@@ -17,6 +17,23 @@ def test_words_are_read_without_case_spacing_and_punctuation():
     assert words("  The film,\tit's GREAT — 10/10! ") == ["the", "film", "it", "s", "great", "10", "10"]
 
 
+@given(st.text(st.characters(max_codepoint=127) | st.sampled_from("aéß_")))
+def test_words_of_ascii_are_those_of_any_text(text):
+    assert words(text) == words(f"{text} é")[:-1]
+
+
+def test_long_texts_are_read_block_by_block(monkeypatch):
+    columns = [
+        [A_SENTENCE, f"  -- {A_SENTENCE.upper()}, \n", f"so: {A_SENTENCE}! é", "quiet power and great", "- - - é"]
+    ]
+    whole = find_contained(columns)
+    monkeypatch.setattr("subarch.tasks.base.BLOCK", 5)
+    monkeypatch.setattr(containment, "BLOCK", 5)
+    parts = find_contained(columns)
+    assert [text.tolist() for text in parts.texts] == [text.tolist() for text in whole.texts] == [[0, 0, 1, 2, -1]]
+    assert pairs(parts) == pairs(whole) == {(0, 1), (2, 0), (2, 1)}
+
+
 def test_texts_of_equal_words_have_one_number_and_short_ones_none():
     found = find_contained([["One two three four!", "one, two three FOUR", "one two three", "four three two one"]])
     assert found.texts[0].tolist() == [0, 0, -1, 1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,12 @@ Kind = Literal["classification", "regression", "choice", "span"]
 span of its second text."""
 
 Array = np.ndarray[Any, Any]
+
+BLOCK = 1_000_000
+"""Characters of a text that are taken apart at once."""
+_SPACE = re.compile(r"\s")
+_GAPS = ("  ", *(chr(code) for code in range(128) if chr(code).isspace() and chr(code) != " "))
+"""What makes the spacing of an ASCII text another than that of its words in one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +197,8 @@ class TaskData:
             for column in (examples.texts, examples.pairs or []):
                 for text in column:
                     raw = text.encode("utf-8", "surrogatepass")
-                    digest.update(len(raw).to_bytes(8, "little") + raw)
+                    digest.update(len(raw).to_bytes(8, "little"))
+                    digest.update(raw)
             for array in (examples.labels, examples.groups):
                 if array is not None:
                     digest.update(np.ascontiguousarray(array).tobytes())
@@ -199,5 +207,22 @@ class TaskData:
         return digest.hexdigest()
 
 
+def blocks(text: str) -> Iterator[str]:
+    """The parts of a text, cut in white space: a list of all words of a long one takes many times its room."""
+    start = 0
+    while len(text) - start > BLOCK:
+        space = _SPACE.search(text, start + BLOCK)
+        if space is None:
+            break
+        yield text[start : space.start()]
+        start = space.end()
+    yield text[start:] if start else text
+
+
 def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    if len(text) <= BLOCK:
+        return " ".join(text.split()).casefold()
+    if text.isascii() and text == text.strip() and not any(gap in text for gap in _GAPS):
+        return text.casefold()
+    parts = (" ".join(block.split()).casefold() for block in blocks(text))
+    return " ".join(part for part in parts if part)

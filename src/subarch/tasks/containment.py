@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from subarch.tasks.base import Array
+from subarch.tasks.base import BLOCK, Array, blocks
 
 RUN = 4
 """Words of the shortest text that relates others: a shorter one, such as "the movie", stands in everything."""
@@ -24,6 +24,8 @@ CHUNK = 1_000_000
 """Places that are compared at once."""
 
 _WORD = re.compile(r"\w+")
+_LOWER = bytes(ord(chr(code).lower()) if code < 128 and _WORD.match(chr(code)) else 32 for code in range(256))
+"""ASCII characters of words in small letters, and a space for each other one."""
 _NONE: Array = np.zeros(0, dtype=np.int64)
 
 
@@ -49,7 +51,15 @@ class Containment:
 
 def words(text: str) -> list[str]:
     """Runs of letters, digits and underscores, without regard to case; punctuation and spacing do not count."""
+    if text.isascii():  # A third of the time.
+        return text.encode().translate(_LOWER).decode().split()
     return _WORD.findall(text.casefold())
+
+
+def _of_blocks(text: str) -> Iterator[str]:
+    """The words of a long text, of each block of it in one line."""
+    lines = (" ".join(words(block)) for block in blocks(text))
+    return (line for line in lines if line)
 
 
 def find_contained(
@@ -74,18 +84,20 @@ def find_contained(
     for column in columns:
         row_texts = array("q")
         for text in column:
-            found = words(text)
-            if len(found) < RUN:
-                row_texts.append(~shorts[" ".join(found)])
+            line = " ".join(words(text)) if len(text) <= BLOCK else " ".join(_of_blocks(text))
+            size = line.count(" ") + 1
+            if size < RUN:
+                row_texts.append(~shorts[line])
                 continue
             known = len(numbers)
-            row_texts.append(numbers.setdefault(hash(" ".join(found)), known))  # The hash is a tenth of the text.
+            row_texts.append(numbers.setdefault(hash(line), known))  # The hash is a tenth of the text.
             if len(numbers) == known:
                 continue
-            total += len(found)
+            total += size
             if total <= most_words:  # Beyond it, only equal texts are told, which takes no search.
-                corpus.extend(map(vocabulary.__getitem__, found))
-                lengths.append(len(found))
+                for block in blocks(line):
+                    corpus.extend(map(vocabulary.__getitem__, block.split(" ")))
+                lengths.append(size)
         texts.append(np.array(row_texts, dtype=np.int64))
     count = len(numbers)
     del numbers

@@ -239,13 +239,6 @@ def test_heads_that_cannot_be_are_refused(tmp_path, teachers):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_choice_and_a_span_cannot_be_compressed(tmp_path, teachers):
-    for name in ("copa", "squad1"):
-        with pytest.raises(ConfigError, match=f"{name} is a (choice|span), but the search judges"):
-            run_stage("compress", {"teacher": str(teachers()), "task": name, "out": tmp_path / "out"})
-    assert not (tmp_path / "out").exists()
-
-
 def test_only_built_in_tasks_have_a_casting(tmp_path):
     with pytest.raises(ConfigError, match="only a built-in task"):
         DataConfig(train=tmp_path / "rows.csv", casting="paper")

@@ -97,7 +97,7 @@ def test_a_training_that_diverges_is_said_to(searches, tmp_path, kind):  # noqa:
 
 
 def test_outputs_that_are_no_numbers_are_no_score(searches, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("subarch.stages.trials.trial.predict", lambda *_: np.full((12, 2), np.nan))
+    monkeypatch.setattr("subarch.kinds.rows.predict", lambda *_: np.full((12, 2), np.nan))
     with pytest.raises(DivergedError, match="24 outputs of the student are no finite numbers"):
         tried(searches(), tmp_path / "out")
 

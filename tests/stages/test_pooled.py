@@ -10,8 +10,8 @@ from transformers import AutoModelForSequenceClassification
 
 from stages import tiny
 from subarch.api import run_stage
-from subarch.stages.finetuning.training import fresh_modules
 from subarch.stages.finetuning.settings import FinetuneConfig
+from subarch.stages.finetuning.training import fresh_modules
 from subarch.stages.inputs import MEAN_ROWS, DataConfig, ModelFolder, load_data
 
 

@@ -8,11 +8,11 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 from stages import tiny
 from subarch.arch.pretrained import has_span_head, load_span_model
 from subarch.errors import ConfigError, ModelError
+from subarch.kinds.span import SETTINGS, predict_span_task, read_threshold, train_span
+from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder
-from subarch.stages.finetuning.saving import save_model
 from subarch.stages.session import Session
-from subarch.kinds.span import SETTINGS, predict_span_task, read_threshold, train_span
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.answers import exact_and_f1
 from subarch.tasks.suites.squad import SQUAD

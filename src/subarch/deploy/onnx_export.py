@@ -1,9 +1,8 @@
-"""A model as one ONNX file, in fp32 and in int8 (extra `onnx`)."""
+"""What writes the ONNX formats: PyTorch's exporter, and ONNX Runtime's quantiser."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 import warnings
@@ -14,61 +13,44 @@ import torch
 from torch import Tensor, nn
 
 from subarch.arch.first_token import first_token_alone
-from subarch.errors import MissingExtraError
+from subarch.deploy.formats.base import Graph
 from subarch.storage import replacing_file
-
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-
-
-def require_onnx(*packages: str) -> None:
-    """Raise MissingExtraError, with the command that installs it, where a package of the extra is missing.
-
-    Args:
-        packages: What is needed now; by default all that an export needs.
-    """
-    wanted = packages or ("onnx", "onnxruntime", "onnxscript")
-    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(f"ONNX needs {', '.join(missing)}, not installed", "pip install 'subarch[onnx]'")
 
 
 class _Function(nn.Module):
     """The model as a function of positional arrays, which is what an ONNX graph is."""
 
-    def __init__(self, model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+    def __init__(self, graph: Graph) -> None:
         super().__init__()
-        self.model, self.names, self.outputs = model, names, outputs
+        self.model, self.graph = graph.network, graph
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
-        found = self.model(**dict(zip(self.names, arrays, strict=True)))
-        return tuple(getattr(found, name) for name in self.outputs)
+        found = self.model(**dict(zip(self.graph.inputs, arrays, strict=True)))
+        return tuple(getattr(found, name) for name in self.graph.outputs)
 
 
-def export_onnx(model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...], path: Path) -> None:
+def export_onnx(graph: Graph, path: Path) -> None:
     """Write the fp32 graph with any batch size and length, weights inside the file.
 
     The last layer is computed for the token alone that the classifier reads (`first_token_alone`).
 
     Args:
-        model: A transformers model with a head, fp32, on the CPU.
-        names: The inputs it takes, of `INPUTS`, in this order.
-        outputs: What of its output the graph gives, in this order.
+        graph: The model.
         path: The `.onnx` file.
     """
-    require_onnx()
     # Two rows and an odd length: the exporter would take a 1 for a constant.
     example = torch.ones(2, 7, dtype=torch.long)
     # One tensor each: torch.export takes the same object passed twice for one input.
-    arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in names)
+    arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in graph.inputs)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
-    with replacing_file(path) as temporary, _quiet(), first_token_alone(model):
+    with replacing_file(path) as temporary, _quiet(), first_token_alone(graph.network):
         torch.onnx.export(
-            _Function(model, names, outputs).eval(),
+            _Function(graph).eval(),
             arrays,
             temporary,
-            input_names=list(names),
-            output_names=list(outputs),
-            dynamic_shapes=(tuple(axes for _ in names),),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=(tuple(axes for _ in graph.inputs),),
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -103,7 +85,6 @@ def quantize_int8(source: Path, path: Path) -> None:
 
     The graph must not be fused before: onnxruntime's quantiser then finds no types for the fused weights.
     """
-    require_onnx()
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

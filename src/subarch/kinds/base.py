@@ -20,6 +20,7 @@ from transformers import PreTrainedConfig as PretrainedConfig
 from transformers import PreTrainedModel
 
 from subarch.arch.costs import Head
+from subarch.deploy.formats.base import Format, Opening, in_pytorch
 from subarch.tasks.base import Array, Examples, KindName, Task
 from subarch.tasks.encode import pad
 from subarch.tasks.scoring.measures import higher_is_better
@@ -71,6 +72,12 @@ class Kind(ABC):
     """A kind of task. Instances have no state; `registry.KINDS` holds one of each."""
 
     name: ClassVar[KindName]
+    words: ClassVar[str]
+    """What reports call it."""
+    unit: ClassVar[str] = "example"
+    """What somebody asks at a time."""
+    parts: ClassVar[Mapping[str, str]] = {}
+    """The slices of which a report shows the worst values, the first that has several, and what a value is called."""
     expected: ClassVar[str | None]
     """What a head for it gives, in words; None where the names of the classes say it."""
     head: ClassVar[Head]
@@ -81,8 +88,8 @@ class Kind(ABC):
     """Of model cards on the Hub."""
     outputs_note: ClassVar[str] = ""
     """What the outputs mean, as a sentence for the card."""
-    usage: ClassVar[str]
-    """Lines of Python that load a model from PATH_OF_THIS_FOLDER and ask it."""
+    auto_class: ClassVar[str]
+    """What opens a model's folder in `transformers`."""
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
     """Names of what an export gives."""
     draws_head: ClassVar[bool] = True
@@ -166,6 +173,12 @@ class Kind(ABC):
     def groups(self, examples: Examples) -> Array | None:
         """(N,) of rows that have to share a batch; None where every row stands alone."""
         return None
+
+    def questions(self, examples: Examples) -> list[Array]:
+        """The examples of each question that somebody asks at a time."""
+        groups = self.groups(examples)
+        rows = np.arange(len(examples))
+        return list(rows[:, None]) if groups is None else np.split(rows, np.flatnonzero(np.diff(groups)) + 1)
 
     @abstractmethod
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
@@ -265,8 +278,32 @@ class Kind(ABC):
         del path
         return predictions
 
+    def load_lines(self, task: Task, folder: str, max_length: int, export: Format | None = None) -> str:
+        """Lines of Python that open a folder without subarch and print the answer to one input.
+
+        Args:
+            task: What it answers.
+            folder: Of a model, or of an export.
+            max_length: Tokens of a row.
+            export: The format of an export.
+        """
+        opening = in_pytorch(folder, self.auto_class) if export is None else export.opening(folder)
+        return "\n".join(self.lines(task, folder, max_length, opening))
+
+    @abstractmethod
+    def lines(self, task: Task, folder: str, max_length: int, opening: Opening) -> list[str]:
+        """`load_lines` of a folder that is opened like this."""
+
     def settings_of(self, predictions: Predictions) -> dict[str, Any] | None:
         """What a model's folder has to say beside its weights, after these validation answers; None for nothing."""
+        return None
+
+    def told_metrics(self, task: Task) -> tuple[str, ...]:
+        """The metrics that a report shows beside the score."""
+        return ()
+
+    def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array | None:
+        """(questions,) bool, where two models give the same answer; None where answers are numbers, which differ."""
         return None
 
     @abstractmethod

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from subarch.kinds.rows import RowKind
-from subarch.tasks.base import Array
+import numpy as np
+
+from subarch.kinds.rows import RowKind, outputs_of
+from subarch.tasks.base import Array, Examples
+from subarch.tasks.scoring.predictions import Predictions
 from subarch.training.losses import Divergence, Loss, task_loss
 
 
@@ -11,8 +14,13 @@ class Classification(RowKind):
     """A logit for each class."""
 
     name = "classification"
+    words = "classification"
     expected = None
     problem_type = "single_label_classification"
+
+    def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array:
+        """The same class."""
+        return np.asarray(outputs_of(one).argmax(1) == outputs_of(other).argmax(1))
 
     def task_loss(self, labels: Array | None) -> Loss:
         """Cross-entropy."""

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from subarch.stages.compression import engines
-from subarch.stages.compression.engines import Race, choose_engines, discard_engines
+from subarch.stages.compression.engines import Asked, Race, choose_engines, discard_engines
 from subarch.stages.session import Session
-from subarch.tasks.base import Examples
+from subarch.tasks.base import Examples, Task
 
 ROWS = 2000
+NAMES = {"name": "own", "text": "text", "label": "label", "labels": ("no", "yes")}
+TASK = Task(**NAMES, kind="classification", metrics=("accuracy",), main_metric="accuracy")
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def choose(tmp_path, monkeypatch):
         folders = {name: SimpleNamespace(path=tmp_path / name) for name in ("teacher", "student")}
         said = answers or {}
 
-        def measured(model, folder, probe, max_length):
+        def measured(model, folder, probe):
             key = str(folder.relative_to(tmp_path))
             return seconds[key], np.asarray(said.get(key, [[0.0, 1.0]]), dtype=np.float32)
 
@@ -32,7 +34,8 @@ def choose(tmp_path, monkeypatch):
         (tmp_path / "export").mkdir(exist_ok=True)
         (tmp_path / "export/result.json").write_text(json.dumps({"seconds": export_seconds}))
         examples = Examples(["a text"] * ROWS, None, np.zeros(ROWS, dtype=np.int64))
-        return choose_engines(tmp_path, folders, examples, 128, Session()), exported
+        asked = Asked(task=TASK, examples=examples, max_length=128)
+        return choose_engines(tmp_path, folders, asked, Session()), exported
 
     return made
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from subarch.stages.compression.rows import scored
 from subarch.stages.evaluate import scores
 from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, TaskData
@@ -36,6 +37,16 @@ class Floor:
     whole_score: float | None
     """Of tf-idf that reads all of every text; None where next to nothing is cut."""
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a table calls the baselines, by name."""
+        return {"majority": "Most frequent answer", "tfidf": "tf-idf + linear model"}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the baselines, by what they are."""
+        return {"commonest": "majority", "simple": "tfidf"}
+
 
 def lay_floor(data: TaskData, teacher: ModelFolder, cut: Cut, sample: Examples, seed: int) -> Floor:
     """Train and score the baselines on texts cut as the teacher's tokenizer cuts them."""
@@ -51,12 +62,7 @@ def lay_floor(data: TaskData, teacher: ModelFolder, cut: Cut, sample: Examples, 
 def _row(data: TaskData, baseline: Baseline, seed: int) -> dict[str, Any]:
     found = scores(data.task, baseline.predictions, data.test, seed)
     classes = class_scores(data.task, Predictions(outputs=baseline.predictions), data.test, seed)
-    return {
-        "score": found["score"],
-        "score_interval": found["intervals"][data.task.main_metric],
-        "parameters": baseline.parameters,
-        **({"classes": classes} if classes else {}),
-    }
+    return {**scored(data.task, found), "parameters": baseline.parameters, **({"classes": classes} if classes else {})}
 
 
 def floor_verdict(rows: Mapping[str, Mapping[str, Any]], whole_score: float | None = None) -> dict[str, Any]:

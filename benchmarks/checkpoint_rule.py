@@ -35,12 +35,12 @@ import torch
 from scipy.special import log_softmax
 
 import agora
+from subarch.kinds.base import Scorer
 from subarch.running.machine import describe_machine
-from subarch.stages import classify
+from subarch.stages.finetuning import training
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.session import Session
-from subarch.training.classifier import Scorer
 from subarch.training.loop import ignore_event
 from subarch.training.predict import predict
 from subarch.training.settings import LoopConfig
@@ -105,13 +105,13 @@ def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str
 
         def __call__(self, trained: Any) -> float:
             labels = np.asarray(self.examples.labels)
-            logits = predict(trained, self.data.encoded, self.data.pad_token_id)
+            logits = predict(trained, self.rows.data.encoded, self.rows.data.pad_token_id)
             weights.append({name: tensor.clone() for name, tensor in trained.state_dict().items()})
             right.append(logits.argmax(1) == labels)
             loss.append(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
             return float(right[-1].mean())
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(classify, "Scorer", Keeping):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(training, "Scorer", Keeping):
         config = FinetuneConfig(
             model=str(student_folder),
             out=Path(folder),
@@ -128,7 +128,7 @@ def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str
             ),
         )
         inputs = (replace(data, validation=data.test), model, teacher if key["way"] == "distilled" else None)
-        _, trained = classify.train_classifier(config, Session(), inputs, ignore_event)
+        trained = training.train_on_task(config, Session(), inputs, ignore_event).model
     seen = model.encode(data.test, agora.LONGEST)
     averaged = []
     for count in AVERAGED:

@@ -29,12 +29,12 @@ import numpy as np
 
 import agora
 from subarch.api import run_stage
+from subarch.kinds.base import Scorer
 from subarch.running.machine import describe_machine
-from subarch.stages import classify
+from subarch.stages.finetuning import training
 from subarch.stages.growth import agora as growth
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.tasks.base import Examples
-from subarch.training.classifier import Scorer
 from subarch.training.predict import predict
 
 DRAWS = 2000
@@ -115,7 +115,7 @@ def trainings(arguments: argparse.Namespace, name: str, seed: int) -> list[dict[
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(growth, "divided", division),
-        mock.patch.object(classify, "Scorer", asking),
+        mock.patch.object(training, "Scorer", asking),
     ):
         settings = {
             "model": str(student),

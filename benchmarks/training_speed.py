@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
+from subarch.kinds.registry import kind_of
 from subarch.running.machine import describe_machine
 from subarch.stages.finetuning.training import fresh_model
 from subarch.stages.inputs import DataConfig, ModelFolder, load_data
-from subarch.training.classifier import EncodedData, loss_for, training_batches
+from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.loop import LoopContext, train
 from subarch.training.precision import prepare_for_training
 from subarch.training.settings import LoopConfig
@@ -69,7 +70,7 @@ def ours(data: Any, model: ModelFolder, encoded: EncodedData) -> float:
     batches = training_batches(encoded, batch_size=BATCH, seed=0)
     config = LoopConfig(max_steps=batches.count, batch_size=BATCH)
     started = time.perf_counter()
-    train(classifier, batches, loss_for(data.task, data.train.labels), config=config, context=LoopContext())
+    train(classifier, batches, kind_of(data.task).task_loss(data.train.labels), config=config, context=LoopContext())
     return time.perf_counter() - started
 
 

@@ -5,7 +5,7 @@ import torch
 
 from stages import tiny
 from subarch.api import configured
-from subarch.stages import classify
+from subarch.stages.finetuning import training
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 
 
@@ -25,6 +25,6 @@ def test_dropout(changes, taught, kept, rows, teachers, tmp_path):
     (config,) = configured("finetune", given | ({"teacher": str(folder)} if taught else {})).args
     teacher = ModelFolder.of(folder) if taught else None
     inputs = (aligned(load_data(config.data), ModelFolder.of(folder)), ModelFolder.of(config.model), teacher)
-    classifier, *_ = classify._made_ready(config, inputs, tmp_path / "answers.safetensors", mean=False)
+    classifier, *_ = training._made_ready(config, inputs, tmp_path / "answers.safetensors", mean=False)
     shares = {module.p for module in classifier.modules() if isinstance(module, torch.nn.Dropout)}
     assert shares == ({0.1} if kept else {0.0})

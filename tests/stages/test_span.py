@@ -8,9 +8,12 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 from stages import tiny
 from subarch.arch.pretrained import has_span_head, load_span_model
 from subarch.errors import ConfigError, ModelError
-from subarch.kinds.span import SETTINGS, predict_span_task, read_threshold, train_span
+from subarch.kinds.base import SETTINGS
+from subarch.kinds.span import read_threshold
+from subarch.stages.evaluate import predict_task
 from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
+from subarch.stages.finetuning.training import train_on_task
 from subarch.stages.inputs import DataConfig, ModelFolder
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, TaskData
@@ -54,13 +57,13 @@ def trained(data, folder, out, teacher=None):
     )
     model = ModelFolder.of(folder)
     inputs = (data, model, None if teacher is None else ModelFolder.of(teacher))
-    outcome, network = train_span(config, Session(), inputs, ignore_event)
-    save_model(out, network, model, data.task)
-    return outcome
+    trained = train_on_task(config, Session(), inputs, ignore_event)
+    save_model(out, trained.model, model, data.task, said=trained.said)
+    return trained.result
 
 
 def f1(folder, data):
-    predictions = predict_span_task(ModelFolder.of(folder), data.test, 32)
+    predictions = predict_task(ModelFolder.of(folder), data.task, data.test, 32)
     return exact_and_f1(predictions.answers, data.test.columns["answers"])[1].mean()
 
 
@@ -90,7 +93,7 @@ def test_the_threshold_is_saved_with_the_model(teacher, data):
     _, out = teacher
     assert list(json.loads((out / SETTINGS).read_text())) == ["no_answer_threshold"]
     assert np.isfinite(read_threshold(out))  # some questions have no answer
-    assert predict_span_task(ModelFolder.of(out), data.test, 32).threshold == read_threshold(out)
+    assert predict_task(ModelFolder.of(out), data.task, data.test, 32).threshold == read_threshold(out)
 
 
 def test_a_student_learns_from_its_teacher(teacher, data, tmp_path):

@@ -2,23 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from subarch.tasks.base import Examples, Task
+from subarch.tasks.base import Task
 from subarch.training.classifier import (
     EncodedData,
-    Scorer,
     TeacherOutputs,
-    distillation_loss_for,
-    loss_for,
     training_batches,
-)
-from subarch.training.losses import (
-    ChoiceDivergence,
-    DistillationLoss,
-    Divergence,
-    OutputDistance,
-    RegressionLoss,
-    choice_loss,
-    task_loss,
 )
 from subarch.training.predict import predict
 
@@ -198,61 +186,6 @@ def test_a_batch_of_choices_has_whole_questions(encoded_data):
         assert len(batch["labels"]) == len(batch["input_ids"]) == len(numbers)
         seen += torch.bincount(numbers).tolist()
     assert sorted(seen) == [2, 3, 4, 4, 5, 6]
-
-
-def examples_of(data, groups=None):
-    return Examples(["text"] * len(data.encoded), labels=data.encoded.labels, groups=groups)
-
-
-def test_the_scorer_is_the_main_metric(tiny, classifier_of, encoded_data, logits_of):
-    model, data = classifier_of(tiny()), encoded_data(24)
-    expected = (logits_of(model, data).argmax(1).numpy() == data.encoded.labels).mean()
-    assert Scorer(task=CLASSES, data=data, examples=examples_of(data))(model) == pytest.approx(expected)
-
-
-def test_a_metric_that_is_better_when_lower_changes_sign(tiny, classifier_of, encoded_data):
-    model, data = classifier_of(tiny(), num_labels=1), encoded_data(24, regression=True)
-    outputs = predict(model, data.encoded, data.pad_token_id)[:, 0]
-    expected = np.sqrt(np.mean((outputs - data.encoded.labels) ** 2))
-    assert Scorer(task=SCORES, data=data, examples=examples_of(data))(model) == pytest.approx(-expected, rel=1e-5)
-
-
-def test_choices_are_scored_by_question(tiny, classifier_of, encoded_data, logits_of):
-    model, data = classifier_of(tiny(), num_labels=1), encoded_data(24)
-    labels = np.tile([0, 0, 1], 8)
-    examples = Examples(["text"] * 24, labels=labels, groups=np.repeat(np.arange(8), 3))
-    chosen = logits_of(model, data).numpy().reshape(8, 3).argmax(1)
-    assert Scorer(task=CHOICES, data=data, examples=examples)(model) == pytest.approx((chosen == 2).mean())
-
-
-def test_answers_of_a_question_are_scored_one_by_one(tiny, classifier_of, encoded_data, logits_of):
-    model, data = classifier_of(tiny(), num_labels=2), encoded_data(24, classes=2)
-    predicted, labels = logits_of(model, data).argmax(1).numpy(), data.encoded.labels
-    hits = (predicted & labels).sum()
-    expected = 2 * hits / (predicted.sum() + labels.sum())
-    examples = examples_of(data, np.repeat(np.arange(8), 3))
-    assert Scorer(task=ANSWERS, data=data, examples=examples)(model) == pytest.approx(expected)
-
-
-def test_the_loss_of_a_task():
-    labels = np.array([1.0, 3.0], dtype=np.float32)
-    assert loss_for(CLASSES, np.array([0, 1])) is task_loss
-    assert loss_for(CHOICES, np.array([0, 1])) is choice_loss
-    assert loss_for(SCORES, labels) == RegressionLoss(variance=1.0)
-    assert loss_for(SCORES, np.array([2.0, 2.0])) == RegressionLoss(variance=1.0)  # constant labels have no scale
-
-
-def test_the_distillation_loss_holds_the_tasks_own():
-    labels = np.array([1.0, 3.0], dtype=np.float32)
-    assert distillation_loss_for(CLASSES, np.array([0, 1]), weight=0.0) == DistillationLoss(
-        task=task_loss, imitation=Divergence(temperature=1.0), weight=0.0
-    )
-    assert distillation_loss_for(CHOICES, np.array([0, 1]), temperature=3.0) == DistillationLoss(
-        task=choice_loss, imitation=ChoiceDivergence(temperature=3.0), weight=1.0
-    )
-    assert distillation_loss_for(SCORES, labels, weight=0.5, temperature=2.0, hidden_weight=0.1) == DistillationLoss(
-        task=RegressionLoss(variance=1.0), imitation=OutputDistance(variance=1.0), weight=0.5, hidden_weight=0.1
-    )
 
 
 def test_predictions_come_in_the_order_of_the_examples(tiny, classifier_of, encoded_data, logits_of):

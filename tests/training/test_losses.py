@@ -11,6 +11,7 @@ from subarch.training.losses import (
     Divergence,
     OutputDistance,
     RegressionLoss,
+    choice_errors,
     choice_loss,
     divergence,
     hidden_distance,
@@ -168,8 +169,8 @@ def test_the_hidden_layer_is_one_more_term():
 
 
 def test_surrogate_errors_are_per_example_and_differ_by_the_teachers_entropy():
-    kl = surrogate_errors(STUDENT, TEACHER, kind="kl", variance=None)
-    cross = surrogate_errors(STUDENT, TEACHER, kind="cross-entropy", variance=None)
+    kl = surrogate_errors(STUDENT, TEACHER, kind="kl")
+    cross = surrogate_errors(STUDENT, TEACHER, kind="cross-entropy")
     teacher = softmax(TEACHER.numpy(), axis=1)
     expected = [entropy(t, s) for t, s in zip(teacher, softmax(STUDENT.numpy(), axis=1), strict=True)]
     np.testing.assert_allclose(kl.numpy(), expected, rtol=1e-5)
@@ -178,9 +179,13 @@ def test_surrogate_errors_are_per_example_and_differ_by_the_teachers_entropy():
 
 
 @pytest.mark.parametrize("kind", ["kl", "cross-entropy"])
-def test_surrogate_errors_of_a_regression_are_in_units_of_the_variance(kind):
-    errors = surrogate_errors(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0]]), kind=kind, variance=8.0)
-    assert errors.tolist() == [0.5, 0.0]
+def test_errors_of_a_choice_are_of_the_distribution_over_its_rows(kind):
+    student, teacher = torch.tensor([[1.0], [2.0], [0.5], [-1.0], [3.0]]), torch.tensor([[0.0], [2.0], [1], [1], [-2]])
+    found = choice_errors(student, teacher, torch.tensor([4, 4, 7, 7, 7]), kind=kind)
+    expected = [
+        surrogate_errors(student[rows].T, teacher[rows].T, kind=kind).item() for rows in (slice(0, 2), slice(2, 5))
+    ]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

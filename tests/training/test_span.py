@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,18 +9,20 @@ from transformers import CONFIG_MAPPING, AutoModelForQuestionAnswering
 
 from subarch.tasks.base import Examples
 from subarch.tasks.encode import Encoded
+from subarch.tasks.scoring.answers import exact_and_f1
+from subarch.tasks.scoring.spans import best_spans
 from subarch.tasks.windows import Windows
 from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.loop import LoopContext, train
+from subarch.training.losses import DistillationLoss, surrogate_errors
 from subarch.training.settings import LoopConfig
 from subarch.training.span import (
     SpanDivergence,
     SpanModel,
     SpanTeacher,
     predict_spans,
-    span_distillation_loss,
+    span_errors,
     span_loss,
-    span_scorer,
 )
 
 PAD = 1
@@ -156,7 +159,12 @@ def test_the_teacher_is_asked_once_and_its_answers_survive(qa_model, windows, tm
 
 def test_training_finds_the_answers_and_distillation_hands_them_on(qa_model, windows, examples, tmp_path):
     data = EncodedData(encoded=windows.encoded, pad_token_id=PAD)
-    score = span_scorer(windows, examples, PAD)
+
+    def score(model):
+        inner = model.model if isinstance(model, SpanModel) else model
+        said = best_spans(*predict_spans(inner, windows, PAD), windows, examples)
+        return float(exact_and_f1(said.texts, examples.columns["answers"])[1].mean())
+
     teacher = qa_model()
     config = LoopConfig(max_steps=80, learning_rate=3e-3, evaluations=4, precision="fp32")
     batches = training_batches(data, batch_size=8, seed=0)
@@ -167,8 +175,22 @@ def test_training_finds_the_answers_and_distillation_hands_them_on(qa_model, win
     student = qa_model(seed=3, num_hidden_layers=1)
     before = score(student)
     # The task's own loss has no weight: all that the student learns comes from the teacher.
-    loss = span_distillation_loss(weight=1.0, temperature=2.0, hidden_weight=0.1)
+    loss = DistillationLoss(task=span_loss, imitation=SpanDivergence(temperature=2.0), weight=1.0, hidden_weight=0.1)
     batches = training_batches(data, batch_size=8, seed=0, teacher=outputs)
     result = train(SpanModel(student), batches, loss, config=config, context=LoopContext(), evaluate=score)
     assert result.best_score == pytest.approx(score(student))
     assert score(student) > max(before, 0.7)
+
+
+@pytest.mark.parametrize("kind", ["kl", "cross-entropy"])
+def test_the_error_of_a_question_is_the_mean_over_its_windows_and_both_ends(windows, kind):
+    rng = np.random.default_rng(0)
+    student, teacher = rng.normal(size=(2, len(windows.starts), 2)).astype(np.float32)
+    # Three questions: of 2, 1 and 21 windows.
+    example = np.repeat([0, 1, 2], [2, 1, 21])
+    found = span_errors(student, teacher, replace(windows, example=example), kind=kind)
+    each = []
+    for low, high in itertools.pairwise(windows.encoded.offsets):
+        sides = (torch.from_numpy(logits[low:high].T) for logits in (student, teacher))
+        each.append(float(surrogate_errors(*sides, kind=kind).mean()))
+    assert found.tolist() == pytest.approx([np.mean(each[:2]), each[2], np.mean(each[3:])], rel=1e-4)

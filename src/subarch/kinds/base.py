@@ -307,16 +307,16 @@ class Kind(ABC):
         return None
 
     @abstractmethod
-    def compare(self, expected: Array, found: Array, mask: Array) -> tuple[Array, Array]:
-        """Outputs of two runtimes on a batch: their differences relative to the spread, and whether answers are equal.
+    def compare(self, expected: Sequence[Array], found: Sequence[Array], masks: Sequence[Array]) -> tuple[float, float]:
+        """How far the outputs of two runtimes on the same batches are apart, and how many answers are equal.
 
         Args:
-            expected: As a runtime gives them.
-            found: Another's, for the same batch.
-            mask: (batch, length), 0 at padding.
+            expected: As a runtime gives them, batch by batch.
+            found: Another's.
+            masks: (batch, length) of each, 0 at padding.
 
         Returns:
-            Absolute differences over the standard deviation of `expected`, and (answers,) bool.
+            The largest difference over the standard deviation of `expected`, and the share of equal answers.
         """
 
     def units(self, rows: Tokenised, examples: Examples) -> list[Array]:

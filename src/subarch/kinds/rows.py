@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -113,12 +113,12 @@ class RowKind(Kind):
             else "print(outputs[0])",
         ]
 
-    def compare(self, expected: Array, found: Array, mask: Array) -> tuple[Array, Array]:
+    def compare(self, expected: Sequence[Array], found: Sequence[Array], masks: Sequence[Array]) -> tuple[float, float]:
         """Equal classes; numbers that differ by less than a tenth of their spread."""
-        spread = float(expected.std()) or 1.0
-        differences = np.abs(expected - found) / spread
-        same = expected.argmax(1) == found.argmax(1) if expected.shape[1] > 1 else differences[:, 0] < SAME_NUMBER
-        return differences, same
+        wanted, got = np.concatenate(expected), np.concatenate(found)
+        differences = np.abs(wanted - got) / (float(wanted.std()) or 1.0)
+        same = wanted.argmax(1) == got.argmax(1) if wanted.shape[1] > 1 else differences[:, 0] < SAME_NUMBER
+        return float(differences.max()), float(same.mean())
 
     def errors(self, student: Array, teacher: Array, rows: Tokenised, groups: Array | None, error: str) -> Array:
         """(N,) one a row."""

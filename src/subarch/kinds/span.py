@@ -244,13 +244,17 @@ class Span(Kind):
         """The same text, or no answer."""
         return np.asarray([mine == theirs for mine, theirs in zip(one.answers, other.answers, strict=True)])
 
-    def compare(self, expected: Array, found: Array, mask: Array) -> tuple[Array, Array]:
+    def compare(self, expected: Sequence[Array], found: Sequence[Array], masks: Sequence[Array]) -> tuple[float, float]:
         """The same tokens for start and end; padding has no say."""
-        real = mask.astype(bool)
-        differences = np.abs(expected - found)[real] / (float(expected[real].std()) or 1.0)
-        hidden = np.where(real[:, :, None], 0.0, -np.inf)
-        same = (expected + hidden).argmax(1) == (found + hidden).argmax(1)
-        return differences, same.all(1)
+        differences, same, real = [], [], []
+        for wanted, got, mask in zip(expected, found, masks, strict=True):
+            inside = mask.astype(bool)
+            hidden = np.where(inside[:, :, None], 0.0, -np.inf)
+            differences.append(np.abs(wanted - got)[inside])
+            same.append(((wanted + hidden).argmax(1) == (got + hidden).argmax(1)).all(1))
+            real.append(wanted[inside])
+        spread = float(np.concatenate(real).std()) or 1.0
+        return float(np.concatenate(differences).max()) / spread, float(np.concatenate(same).mean())
 
     def units(self, rows: Tokenised, examples: Examples) -> list[Array]:
         """A question with all its windows."""

@@ -63,7 +63,7 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
     if not is_finished(config.out):
         cuts = config.extract.space.vocabulary < 1
         described = describe(data, session)
-        found = look(teacher, data, config.max_length, session, config.data, cuts=cuts)
+        found = look(teacher, data, config.length_for(data.task), session, config.data, cuts=cuts)
         data = replace(data, notes=(*described["lines"], *found))
     session = replace(session, teacher_known=True)
     with claim(config.out, "compress", config, data.fingerprint, {"teacher": teacher.path}) as folder:
@@ -72,9 +72,8 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
         total = None if config.budget is None else parse_duration(config.budget) - (time.monotonic() - begun)
         whole = Deadline.after(total)
         with session.recorded(folder, f"compress {data.task.name}") as run:
-            cut = teacher.cut(data.task, data.train, config.max_length)
-            assert cut is not None  # spans are refused above
-            if cut.text:
+            cut = teacher.cut(data.task, data.train, config.length_for(data.task))
+            if cut is not None and cut.text:
                 session.tell("phase", name="note", detail=cut.text)
                 data = replace(data, notes=(*data.notes, cut.text))
             plan = read_or_make_plan(config, session.inside(run.run_id, whole), teacher, data, space)

@@ -12,7 +12,7 @@ import numpy as np
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.pretrained import quiet_transformers
-from subarch.deploy.formats.base import INPUTS, Arrays, Format, Graph
+from subarch.deploy.formats.base import INPUTS, Format, Graph
 from subarch.deploy.formats.registry import FORMATS
 from subarch.deploy.runtime import TorchRuntime
 from subarch.errors import ConfigError, SubarchError, did_you_mean
@@ -115,14 +115,14 @@ def _checked(
     """How far an export agrees with PyTorch on inputs with the outputs that are expected."""
     inputs, expected = asked
     runtime = format_.open(folder, threads=1)
-    found = _agreement(kind, expected, [runtime(arrays) for arrays in inputs], inputs)
-    if format_.tolerance is not None and found["max_difference"] > format_.tolerance:
+    masks = [arrays["attention_mask"] for arrays in inputs]
+    difference, agreement = kind.compare(expected, [runtime(arrays) for arrays in inputs], masks)
+    if format_.tolerance is not None and difference > format_.tolerance:
         raise SubarchError(
-            f"the {format_.words} differs from PyTorch by {found['max_difference']:.2g}, expected at most "
-            f"{format_.tolerance}",
+            f"the {format_.words} differs from PyTorch by {difference:.2g}, expected at most {format_.tolerance}",
             "report this with the model's config.json",
         )
-    return found
+    return {"max_difference": difference, "agreement": agreement}
 
 
 def _random_inputs(names: Sequence[str], architecture: Architecture, seed: int) -> list[dict[str, np.ndarray]]:
@@ -134,18 +134,6 @@ def _random_inputs(names: Sequence[str], architecture: Architecture, seed: int) 
         arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         inputs.append({name: arrays[name] for name in names})
     return inputs
-
-
-def _agreement(
-    kind: Kind, expected: list[np.ndarray], found: list[np.ndarray], inputs: Sequence[Arrays]
-) -> dict[str, float]:
-    masks = [arrays["attention_mask"] for arrays in inputs]
-    compared = [kind.compare(*batch) for batch in zip(expected, found, masks, strict=True)]
-    differences, same = zip(*compared, strict=True)
-    return {
-        "max_difference": max(float(each.max()) for each in differences),
-        "agreement": float(np.concatenate(same).mean()),
-    }
 
 
 def _copy_companions(model: ModelFolder, folder: Path) -> None:

@@ -107,7 +107,14 @@ class TaskSource:
         assert self.config.data is not None
         cuts = self.config.space.vocabulary < 1
         describe(self._loaded, session)
-        look(self.teacher, self._loaded, self.config.max_length, session, self.config.data, cuts=cuts)
+        look(
+            self.teacher,
+            self._loaded,
+            self.config.max_length or self.data.task.max_length,
+            session,
+            self.config.data,
+            cuts=cuts,
+        )
 
     def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
         """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""

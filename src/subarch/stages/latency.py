@@ -34,7 +34,8 @@ class LatencyConfig:
     requests: int = 12
     """Test examples, one at a time, evenly spread over the lengths that occur."""
     repeats: int = 15
-    max_length: int = 128
+    max_length: int | None = None
+    """Longest input in tokens; that of the task by default."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
             started = time.monotonic()
             sample = spread_over_lengths(data.task, data.test, config.requests)
             contestants = {
-                source: contestant(model, data.task, sample, config.threads, config.max_length)
+                source: contestant(model, data.task, sample, config.threads, config.max_length or data.task.max_length)
                 for source, model in zip(config.models, folders, strict=True)
             }
             found = in_turn(contestants, config.threads, config.repeats, seconds_left(session.deadline))

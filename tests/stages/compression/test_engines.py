@@ -9,11 +9,10 @@ import pytest
 from subarch.stages.compression import engines
 from subarch.stages.compression.engines import Asked, Race, choose_engines, discard_engines
 from subarch.stages.session import Session
-from subarch.tasks.base import Examples, Task
+from subarch.tasks.base import Examples
+from subarch.tasks.snippets import SNIPPETS
 
 ROWS = 2000
-NAMES = {"name": "own", "text": "text", "label": "label", "labels": ("no", "yes")}
-TASK = Task(**NAMES, kind="classification", metrics=("accuracy",), main_metric="accuracy")
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def choose(tmp_path, monkeypatch):
         (tmp_path / "export").mkdir(exist_ok=True)
         (tmp_path / "export/result.json").write_text(json.dumps({"seconds": export_seconds}))
         examples = Examples(["a text"] * ROWS, None, np.zeros(ROWS, dtype=np.int64))
-        asked = Asked(task=TASK, examples=examples, max_length=128)
+        asked = Asked(task=SNIPPETS, examples=examples, max_length=128)
         return choose_engines(tmp_path, folders, asked, Session()), exported
 
     return made

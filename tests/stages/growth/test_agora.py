@@ -14,8 +14,9 @@ from subarch.errors import BudgetError, DivergedError
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
 from subarch.running.executor import InProcessExecutor
-from subarch.stages import classify, inputs
+from subarch.stages import inputs
 from subarch.stages.compress import refilling
+from subarch.stages.finetuning import training
 from subarch.stages.growth import timaeus
 from subarch.stages.growth.admission import admit, divided, prepared
 from subarch.stages.growth.points import read_points, socrates_outputs
@@ -286,8 +287,8 @@ def test_the_published_preset_has_the_papers_training(school, tmp_path):
 
 def test_the_published_preset_draws_the_head_evenly(school, tmp_path, monkeypatch):
     """U(-0.5, 0.5) for a student without a head; what the user says of the head comes first."""
-    drawn, draw = [], classify.draw_head
-    monkeypatch.setattr(classify, "draw_head", lambda *given: (drawn.append(given[2:]), draw(*given)))
+    drawn, draw = [], training.draw_head
+    monkeypatch.setattr(training, "draw_head", lambda *given: (drawn.append(given[2:]), draw(*given)))
     for number, (head, expected) in enumerate(
         [({}, ("uniform", 0.5)), ({"head_init": "gaussian", "head_scale": 0.1}, ("gaussian", 0.1))]
     ):
@@ -532,13 +533,13 @@ def test_of_a_teacher_that_is_not_fine_tuned_the_head_refills(tmp_path):
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_a_warm_start_goes_on_from_the_best_model_so_far(grown, monkeypatch, warm):
-    starts, train = [], timaeus.train_classifier
+    starts, train = [], timaeus.train_on_task
 
     def noting(config, session, given, *rest):
         starts.append(given[1].path.name)
         return train(config, session, given, *rest)
 
-    monkeypatch.setattr(timaeus, "train_classifier", noting)
+    monkeypatch.setattr(timaeus, "train_on_task", noting)
     result, folder, _ = grown(agora={"warm_start": warm})
     student, best = starts[0], result.metrics["iterations"][0]["best"]
     places = [path.parent for path in folder.glob("trainings/01-*/training.json")]
@@ -547,7 +548,7 @@ def test_a_warm_start_goes_on_from_the_best_model_so_far(grown, monkeypatch, war
 
 
 def test_a_head_is_drawn_once_and_not_again_at_a_warm_start(grown, monkeypatch):
-    drawn, draw = [], classify.draw_head
-    monkeypatch.setattr(classify, "draw_head", lambda *given: (drawn.append(given[1]), draw(*given)))
+    drawn, draw = [], training.draw_head
+    monkeypatch.setattr(training, "draw_head", lambda *given: (drawn.append(given[1]), draw(*given)))
     result, _, _ = grown(head="linear", head_init="gaussian")
     assert result.metrics["trainings"] == 3 and len(drawn) == 2

@@ -270,6 +270,6 @@ def test_a_model_that_cannot_be_used_is_no_skipped_task_where_nobody_examines_it
     def broken(*arguments, **options):
         raise ModelError("weights that cannot be read")
 
-    monkeypatch.setitem(finetune_module.TRAINERS, "choice", broken)
+    monkeypatch.setattr(finetune_module, "train_on_task", broken)
     with pytest.raises(ModelError, match=r"^weights that cannot be read"):
         run_stage("finetune", {key: value for key, value in suite.items() if key != "agora"})

@@ -10,7 +10,7 @@ from subarch.api import configured, run_stage
 from subarch.errors import BudgetError
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
-from subarch.stages import classify
+from subarch.stages.finetuning import training
 from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.growth import plan
 from subarch.stages.growth.admission import prepared
@@ -144,7 +144,7 @@ def test_texts_of_about_mean_length_are_rehearsed(made, monkeypatch):
             context.on_event({"event": "step", "seconds": 0.5 + number})
 
     widths: list[int] = []
-    monkeypatch.setattr(classify, "train", steps)
+    monkeypatch.setattr(training, "train", steps)
     asking, again = step_seconds(config, within(60.0), (replace(data, train=train), model, teacher), 2, 0.5)
     assert (asking, again) == (1.0, 1.0) and len(widths) == 4  # two batches, each twice
     assert {*widths} == {8}

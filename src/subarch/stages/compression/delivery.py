@@ -52,7 +52,7 @@ class Delivery:
 
 def deliver(
     config: CompressConfig,
-    place: tuple[Path, CompressionPlan, Cut],
+    place: tuple[Path, CompressionPlan, Cut | None],
     data: TaskData,
     stages: Mapping[str, Result],
     session: Session,
@@ -68,7 +68,7 @@ def deliver(
     notes = [*plan.lines(data), *shortfalls(stages["extract"].metrics, plan.scored(data), len(data.test))]
     data = replace(data, test=data.test.sample(plan.test_rows, config.seed), notes=(*data.notes, *notes))
     trained = {name: models[name] for name in ("teacher", "student")}
-    asked = Asked(task=data.task, examples=data.test, max_length=config.max_length)
+    asked = Asked(task=data.task, examples=data.test, max_length=config.length_for(data.task))
     engines = choose_engines(out, trained, asked, session)
     what = (out, data.task, plan.test_rows)
     rows = {
@@ -91,7 +91,7 @@ def deliver(
         "main_metric": data.task.main_metric,
         "task": described(data),
         "floor": floor_verdict(rows, floor.whole_score) | floor.names,
-        "cut": {**asdict(cut), "text": cut.text},
+        **({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}}),
     }
     report = of_compression(metrics) | _surroundings(config, out, data, stages, session.record)
     report["task"] = {**report["task"], "notes": list(data.notes)}
@@ -141,7 +141,7 @@ def _time(
 ) -> dict[str, Latency]:
     settings = config.deliver
     contestants: dict[str, tuple[Any, list[Any]]] = {
-        name: contestant(model, task, floor.asked, settings.threads, config.max_length)
+        name: contestant(model, task, floor.asked, settings.threads, config.length_for(task))
         for name, model in models.items()
     }
     pairs: Sequence[str | None] = floor.sample.pairs or [None] * len(floor.sample)
@@ -177,6 +177,7 @@ def _surroundings(
 ) -> dict[str, Any]:
     """What the report says beyond the metrics: how the models came about, and how they are loaded."""
     task = data.task
+    length = min(config.length_for(task), ModelFolder.of(out / "student").architecture.max_length)
     return {
         "title": f"{task.name}: {Path(config.teacher).name} → student",
         **_searched(stages),
@@ -185,7 +186,7 @@ def _surroundings(
             {"name": name, "seconds": result.seconds, "reused": result.reused} for name, result in stages.items()
         ],
         "load": {
-            name: kind_of(task).load_lines(task, str(out / said["path"]), config.max_length, FORMATS.get(name))
+            name: kind_of(task).load_lines(task, str(out / said["path"]), length, FORMATS.get(name))
             for name, said in names().items()
             if "path" in said
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,9 @@ CUT_COUNTED = 0.01
 """Share of the texts that are cut from which on tf-idf is also asked what it would reach with all of them."""
 KEPT = 0.97
 """Share of the teacher's score that is enough of a floor."""
+
+
+Read = Callable[[Examples], Examples]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +51,14 @@ class Floor:
         return {"commonest": "majority", "simple": "tfidf"}
 
 
-def lay_floor(data: TaskData, teacher: ModelFolder, cut: Cut, sample: Examples, seed: int) -> Floor:
+def lay_floor(data: TaskData, teacher: ModelFolder, cut: Cut | None, sample: Examples, seed: int) -> Floor:
     """Train and score the baselines on texts cut as the teacher's tokenizer cuts them."""
-    read = partial(as_read, teacher.tokenizer, max_length=cut.max_length)
+    read: Read = (
+        (lambda examples: examples) if cut is None else partial(as_read, teacher.tokenizer, max_length=cut.max_length)
+    )
     found = {"majority": majority(data), "tfidf": tfidf(data, read)}
     whole = None
-    if cut.share >= CUT_COUNTED:
+    if cut is not None and cut.share >= CUT_COUNTED:
         whole = float(scores(data.task, tfidf(data).predictions, data.test, seed)["score"])
     rows = {name: _row(data, baseline, seed) for name, baseline in found.items()}
     return Floor(baselines=found, rows=rows, asked=sample, sample=read(sample), whole_score=whole)

@@ -13,6 +13,7 @@ from subarch.stages.extraction.settings import ErrorName, ExtractConfig, Latency
 from subarch.stages.finetune import DistillationConfig
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.inputs import DataConfig
+from subarch.tasks.base import Task
 from subarch.training.settings import LoopConfig
 
 LEAST_SECONDS = 45.0
@@ -68,8 +69,8 @@ class CompressConfig:
     budget: str | None = None
     """Wall-clock promise such as 10m; without one, the steps of the recipe decide."""
     seed: int = 0
-    max_length: int = 128
-    """Longest input in tokens."""
+    max_length: int | None = None
+    """Longest input in tokens; that of the task by default."""
     finetune: LoopConfig = field(
         default_factory=lambda: LoopConfig(
             batch_size=16, epochs=4.0, evaluate_from=0.6, dropout=False, freeze_vocabulary=True
@@ -88,6 +89,10 @@ class CompressConfig:
     """Name of settings that lie beneath the given ones: agora, or agora-published. Read by the command line and by
     `subarch.compress`."""
     deliver: DeliverConfig = field(default_factory=DeliverConfig)
+
+    def length_for(self, task: Task) -> int:
+        """Longest input in tokens."""
+        return self.max_length or task.max_length
 
     def __post_init__(self) -> None:
         self.extract.for_extract(teacher=self.teacher, out=self.out, data=self.data)  # checks the values now

@@ -183,11 +183,12 @@ def open_workshop(
 ) -> TaskWorkshop:
     """Read the teacher, cut its vocabulary, and weigh its parts on training data; in less of them after `deadline`."""
     task, kind = data.task, kind_of(data.task)
+    length = config.max_length or task.max_length
     model = teacher.model_for(task).eval()
-    teacher_train = teacher.tokenise(task, data.train, config.max_length)
+    teacher_train = teacher.tokenise(task, data.train, length)
     kept, tokenizer = _cut_vocabulary(config, teacher, teacher_train.data, folder / "tokenizer")
     validation = data.validation.sample(config.error_examples, config.seed)
-    rows = tokenizer.tokenise(task, validation, config.max_length)
+    rows = tokenizer.tokenise(task, validation, length)
     calibration = Calibration(
         teacher=model,
         architecture=teacher.architecture,
@@ -206,13 +207,11 @@ def open_workshop(
         drop_order=drop_order,
         kept_tokens=kept,
         student_tokenizer=tokenizer,
-        train_rows=tokenizer.tokenise(task, data.train, config.max_length),
+        train_rows=tokenizer.tokenise(task, data.train, length),
         validation_rows=rows,
         validation=validation,
         teacher_train=kind.teacher_answers(_answering(model), teacher_train, folder / "teacher_outputs.safetensors"),
-        teacher_validation=kind.held_out_answers(
-            model, rows, kept, lambda: teacher.tokenise(task, validation, config.max_length)
-        ),
+        teacher_validation=kind.held_out_answers(model, rows, kept, lambda: teacher.tokenise(task, validation, length)),
         train=data.train,
     )
 

@@ -49,7 +49,7 @@ def conditions(config: ExtractConfig) -> list[Condition]:
         vocab_size = max(1, round(config.space.vocabulary * vocab_size))
     space = candidate_space(config, teacher.architecture, vocab_size)
     activation = str(teacher.config.get("hidden_act", teacher.config.get("hidden_activation", "gelu")))
-    length = max(config.timing.sequence_lengths, default=min(config.max_length, teacher.architecture.max_length))
+    length = max(config.timing.sequence_lengths, default=min(config.nominal_length, teacher.architecture.max_length))
     return [
         *_weak(space, length),
         _maximum_point(space, teacher.architecture, length),

@@ -78,7 +78,7 @@ def estimate_extraction(config: ExtractConfig, hardware: str | None = None) -> d
         UserError: A teacher, a corpus, a space or hardware that cannot be used.
     """
     teacher = ModelFolder.of(config.teacher).architecture
-    vocab_size, length, held_out, masked = teacher.vocab_size, config.max_length, config.error_examples, 0.0
+    vocab_size, length, held_out, masked = teacher.vocab_size, config.nominal_length, config.error_examples, 0.0
     length = min(length, teacher.max_length)
     if config.corpus is None:
         vocab_size = max(1, round(config.space.vocabulary * vocab_size))

@@ -18,6 +18,7 @@ from subarch.arch.grid import BORT_SIZES
 from subarch.arch.space import SpaceConfig
 from subarch.errors import ConfigError
 from subarch.stages.inputs import DataConfig, ModelFolder
+from subarch.tasks.base import Task
 from subarch.training.settings import LoopConfig
 
 ErrorName = Literal["cross-entropy", "kl"]
@@ -94,8 +95,8 @@ class ExtractConfig:
     """Name of settings that lie beneath the given ones: bort follows the paper's search. Read by the command line and
     by `subarch.extract`."""
     seed: int = 0
-    max_length: int = 128
-    """Longest input of a task, in tokens."""
+    max_length: int | None = None
+    """Longest input of a task, in tokens; that of the task by default."""
     space: SpaceConfig = field(default_factory=SpaceConfig)
     """Ξ. With a corpus the vocabulary stays, so its `vocabulary` and `max_total` do not count."""
     max_parameters: Annotated[int | None, BeforeValidator(parse_count)] = None
@@ -140,6 +141,11 @@ class ExtractConfig:
         for name in ("max_parameters", "max_latency_ms"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a number above zero")
+
+    @property
+    def nominal_length(self) -> int:
+        """Longest input where nothing is read: what was given, or the usual length of a task."""
+        return self.max_length or Task.max_length
 
     @property
     def loops(self) -> tuple[LoopConfig, ...]:

@@ -7,8 +7,9 @@ import torch
 
 from subarch.deploy.formats.base import Format, Opening
 from subarch.kinds.base import Kind, Tokenised
+from subarch.kinds.floors.baseline import Floors, Read, whole
 from subarch.kinds.rows import RowKind, outputs_of
-from subarch.tasks.base import Array, Examples, Task
+from subarch.tasks.base import Array, Examples, Task, TaskData
 from subarch.tasks.scoring.predictions import Predictions, chosen_rows
 from subarch.training.losses import ChoiceDivergence, Loss, choice_errors, choice_loss
 
@@ -51,8 +52,7 @@ class Choice(RowKind):
 
     def units(self, rows: Tokenised, examples: Examples) -> list[Array]:
         """A question with all its choices."""
-        assert examples.groups is not None
-        return np.split(np.arange(len(examples)), np.flatnonzero(np.diff(examples.groups)) + 1)
+        return self.questions(examples)
 
     def told_metrics(self, task: Task) -> tuple[str, ...]:
         """All, where there are several."""
@@ -78,3 +78,13 @@ class Choice(RowKind):
         ours, theirs = torch.from_numpy(student), torch.from_numpy(teacher)
         found: Array = choice_errors(ours, theirs, torch.from_numpy(groups), kind=error).numpy()
         return found
+
+    def floors(self, data: TaskData, read: Read = whole) -> Floors:
+        """The longest answer, and the one most like its text by tf-idf."""
+        from subarch.kinds.floors import matching  # scikit-learn takes a second, which only this must pay
+
+        return Floors(commonest=matching.longest(data, read), simple=matching.match(data, read))
+
+    def floor_seconds(self, rows: int, outputs: int) -> float:
+        """Texts are long, and stand in the rows of all their answers; measured on RACE."""
+        return 20 * super().floor_seconds(rows, outputs)

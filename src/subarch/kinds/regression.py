@@ -10,8 +10,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from subarch.kinds.base import Tokenised
+from subarch.kinds.floors.baseline import Floors, Read, whole
 from subarch.kinds.rows import RowKind
-from subarch.tasks.base import Array, Examples
+from subarch.tasks.base import Array, Examples, TaskData
 from subarch.training.losses import Loss, OutputDistance, RegressionLoss
 
 _ERROR = "squared distance from the teacher, in units of its variance"
@@ -47,6 +48,12 @@ class Regression(RowKind):
         """(N,) squared distance over the teacher's variance: a number is no distribution, whatever `error` says."""
         found: Array = np.square(student - teacher).mean(-1) / (float(np.var(teacher)) or 1.0)
         return found
+
+    def floors(self, data: TaskData, read: Read = whole) -> Floors:
+        """The mean number, and tf-idf with ridge regression."""
+        from subarch.kinds.floors import words  # scikit-learn takes a second, which only this must pay
+
+        return Floors(commonest=words.mean(data), simple=words.tfidf(data, words.RIDGE, read))
 
 
 def _variance(labels: Array | None) -> float:

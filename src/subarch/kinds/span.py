@@ -24,7 +24,9 @@ from subarch.arch.pretrained import has_span_head, load_span_model
 from subarch.deploy.formats.base import Opening
 from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import SETTINGS, Kind, Tokenised
-from subarch.tasks.base import Array, Examples, Task
+from subarch.kinds.floors.baseline import Floors, Read, whole
+from subarch.kinds.floors.overlap import empty, overlap
+from subarch.tasks.base import Array, Examples, Task, TaskData
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.spans import best_spans, tune_threshold
 from subarch.tasks.windows import Windows, encode_windows
@@ -266,6 +268,14 @@ class Span(Kind):
         """(questions,) mean of start and end, and over the windows of a question."""
         assert rows.windows is not None
         return span_errors(student, teacher, rows.windows, kind=error)
+
+    def floors(self, data: TaskData, read: Read = whole) -> Floors:
+        """No answer, and the words around which most of the question's stand."""
+        return Floors(commonest=empty(data), simple=overlap(data, read))
+
+    def floor_seconds(self, rows: int, outputs: int) -> float:
+        """Most of it is the choice on validation, and the answers to test."""
+        return 10.0
 
 
 def _stride(max_length: int) -> int:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from stages import tiny
+from subarch.kinds.floors.baseline import Baseline, Floors
 from subarch.stages.compression.floor import floor_verdict, lay_floor
 from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, Task, TaskData
+from subarch.tasks.scoring.predictions import Predictions
 
 TASK = Task(
     name="t",
@@ -18,6 +20,18 @@ TASK = Task(
     label="label",
     metrics=("accuracy",),
     main_metric="accuracy",
+)
+
+
+def baseline(name, said):
+    nothing = Predictions(texts=[])
+    return Baseline(
+        name=name, label=name, said=said, predictions=nothing, parameters=0, answer=lambda examples: nothing
+    )
+
+
+FLOORS = Floors(
+    commonest=baseline("majority", "the most frequent answer"), simple=baseline("tfidf", "tf-idf with a linear model")
 )
 
 
@@ -43,9 +57,9 @@ def changed(**rows):
 
 
 def test_as_good_in_every_class_and_better_than_the_commonest_answer_is_enough():
-    found = floor_verdict(ROWS)
+    found = floor_verdict(ROWS, FLOORS)
     assert found["sufficient"] and "no transformer is needed" in found["text"] and "whole_score" not in found
-    assert floor_verdict(ROWS, 0.99)["whole_score"] == 0.99
+    assert floor_verdict(ROWS, FLOORS, 0.99)["whole_score"] == 0.99
 
 
 @pytest.mark.parametrize(
@@ -68,7 +82,7 @@ def test_as_good_in_every_class_and_better_than_the_commonest_answer_is_enough()
     ids=["one answer", "the commonest answer", "macro F1", "a class that it never finds", "score", "chance"],
 )
 def test_otherwise_it_is_not(rows):
-    assert floor_verdict(changed(**rows)) == {"sufficient": False, "text": ""}
+    assert floor_verdict(changed(**rows), FLOORS) == {"sufficient": False, "text": ""}
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +106,44 @@ def test_the_floor_reads_what_the_models_read_and_tells_what_it_would_with_all(t
     floor = lay_floor(data, teacher, cut, data.test.take(np.arange(3)), seed=0)
     assert cut.share == 1.0 and floor.whole_score > 0.75
     assert floor.rows["tfidf"]["score"] < 0.7 and floor.rows["tfidf"]["classes"]["recalls"].keys() == {"bad", "good"}
-    assert all(len(text.split()) < 24 for text in floor.sample.texts)
+    assert len(floor.requests) == 3 and len(floor.asked) == 3
+    assert all(len(text.split()) < 24 for request in floor.requests for text in request.texts)
+    assert floor.names == {"commonest": "majority", "simple": "tfidf"} and floor.labels.keys() == floor.rows.keys()
     longer = teacher.cut(TASK, data.train, 48)
     assert longer.share == 0.0
     whole = lay_floor(data, teacher, longer, data.test.take(np.arange(3)), seed=0)
     assert whole.whole_score is None and whole.rows["tfidf"]["score"] == floor.whole_score
+
+
+def choices(count, seed):
+    """Two answers to a text, the right one with a word of it."""
+    rng = np.random.default_rng(seed)
+    texts = [[str(word) for word in rng.choice(tiny.PLAIN, size=6, replace=False)] for _ in range(count)]
+    pairs = [word for text in texts for word in (text[2], "elsewhere")]
+    labels = np.tile([1, 0], count)
+    return Examples([" ".join(text) for text in texts for _ in range(2)], pairs, labels, np.repeat(np.arange(count), 2))
+
+
+def test_a_choice_has_another_floor_and_the_clock_asks_it_a_question_at_a_time(teacher):
+    task = Task(
+        name="c", kind="choice", text="a", text_pair="b", label="y", metrics=("accuracy",), main_metric="accuracy"
+    )
+    data = TaskData(task, choices(40, 0), choices(20, 1), choices(20, 2))
+    floor = lay_floor(data, teacher, None, data.test.take(np.arange(6)), seed=0)
+    assert floor.names == {"commonest": "longest", "simple": "tfidf"}
+    assert [len(request) for request in floor.requests] == [2, 2, 2]
+    assert floor.rows["tfidf"]["score"] == 1.0 and floor.rows["longest"]["score"] == 0.0
+    assert "classes" not in floor.rows["tfidf"] and floor.whole_score is None
+
+
+def test_the_verdict_names_the_simple_method_of_the_kind():
+    simple = baseline("overlap", "the sliding window of overlapping words")
+    floors = Floors(commonest=baseline("empty", "no answer at all"), simple=simple)
+    rows = {
+        name: {"score": score, "score_interval": [score - 0.02, score + 0.02]}
+        for name, score in (("empty", 0.0), ("overlap", 0.8), ("student", 0.81), ("teacher", 0.82))
+    }
+    assert floor_verdict(rows, floors)["text"] == (
+        "the sliding window of overlapping words reaches 0.800 where the student reaches 0.810 and the teacher 0.820: "
+        "no transformer is needed"
+    )

@@ -11,6 +11,7 @@ import pytest
 from stages import tiny
 from subarch.api import configured
 from subarch.errors import BudgetError
+from subarch.kinds.base import COUNTED_ROW
 from subarch.running.budget import Deadline
 from subarch.stages.compression import planning
 from subarch.stages.compression.planning import CompressionPlan, read_or_make_plan, shortfalls
@@ -142,4 +143,4 @@ def test_the_floor_of_many_classes_is_in_the_plan(made, monkeypatch):
     many = dataclasses.replace(TASK, labels=tuple(f"class {number}" for number in range(77)))
     monkeypatch.setattr(sys.modules[__name__], "TASK", many)
     plan, _, _ = made(600.0, row=0.01, out="many")
-    assert plan.seconds["deliver"] - two.seconds["deliver"] == pytest.approx(planning.FLOOR * ROWS * 76)
+    assert plan.seconds["deliver"] - two.seconds["deliver"] == pytest.approx(COUNTED_ROW * ROWS * 76)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -90,7 +90,7 @@ def deliver(
         "plan": asdict(plan),
         "main_metric": data.task.main_metric,
         "task": described(data),
-        "floor": floor_verdict(rows, floor.whole_score) | floor.names,
+        "floor": floor_verdict(rows, floor.baselines, floor.whole_score) | floor.names,
         **({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}}),
     }
     report = of_compression(metrics) | _surroundings(config, out, data, stages, session.record)
@@ -144,10 +144,7 @@ def _time(
         name: contestant(model, task, floor.asked, settings.threads, config.length_for(task))
         for name, model in models.items()
     }
-    pairs: Sequence[str | None] = floor.sample.pairs or [None] * len(floor.sample)
-    texts = list(zip(floor.sample.texts, pairs, strict=True))
-    for name, baseline in floor.baselines.items():
-        contestants[name] = (lambda request, answer=baseline.predict_one: answer(*request), texts)
+    contestants |= {baseline.name: (baseline.answer, floor.requests) for baseline in floor.baselines}
     limit = seconds_left(session.deadline)
     seconds = None if limit is None else max(2.0, limit - 3.0)
     # A layer that only puts the mean first would make the teacher look slower than its user's encoder is.

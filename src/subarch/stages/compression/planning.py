@@ -13,6 +13,7 @@ from typing import Any
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import flops
 from subarch.errors import BudgetError
+from subarch.kinds.registry import kind_of
 from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.extraction.plan import LEAST_CANDIDATES
 from subarch.stages.finetuning.settings import FinetuneConfig
@@ -21,7 +22,6 @@ from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_dataclass, write_json
 from subarch.tasks.base import TaskData
-from subarch.tasks.baselines import TRAIN_ROWS
 from subarch.training.settings import LoopConfig
 
 PLAN = "plan.json"
@@ -44,9 +44,6 @@ TEACHER = 0.5
 """Share of the training time that the teacher gets, if it has to be fine-tuned."""
 EXPORTING = 20.0
 """Seconds that exports, the clock and the report take, whatever the model."""
-FLOOR = 3e-5
-"""Seconds that tf-idf with a linear model takes for a training row and class, with all strengths it tries; measured on
-Banking77."""
 CANDIDATE = 3.5
 """Seconds to build, to correct and to time a candidate, besides asking it."""
 FORWARD = 1 / 3
@@ -141,7 +138,7 @@ def _plan(
         row=row,
         smaller=_smaller(teacher.architecture_for(data), space),
         rows=len(data.train),
-        classes=data.task.num_outputs,
+        floor=kind_of(data.task).floor_seconds(len(data.train), data.task.num_outputs),
     )
     return _shared_out(costs, total, candidates, trained=trained, test_rows=len(data.test))
 
@@ -176,12 +173,8 @@ class _Costs:
     """A row of the teacher's training."""
     smaller: float
     rows: int
-    classes: int
-
-    @property
-    def floor(self) -> float:
-        """tf-idf with a linear model; two classes need one vector of weights."""
-        return FLOOR * min(self.rows, TRAIN_ROWS) * (self.classes if self.classes > 2 else 1)
+    floor: float
+    """The baselines."""
 
     @property
     def teacher_pass(self) -> float:

@@ -1,9 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
-from subarch.tasks import baselines
+from subarch.kinds.floors import words
+from subarch.kinds.floors.baseline import drawn
+from subarch.kinds.floors.words import LOGISTIC, RIDGE, mean, most_frequent, tfidf
 from subarch.tasks.base import Examples, Task, TaskData
-from subarch.tasks.baselines import majority, tfidf
 from subarch.tasks.scoring.metrics import compute
 
 
@@ -30,31 +33,35 @@ def colours(count, seed):
     return Examples([f"a {WORDS[label]} thing {rng.integers(50)}" for label in labels], None, labels)
 
 
+def ask(baseline, text, pair=None):
+    return baseline.answer(Examples([text], pair)).outputs[0]
+
+
 @pytest.fixture
 def data():
     return TaskData(classification(WORDS), colours(300, 0), colours(60, 1), colours(60, 2))
 
 
 def test_majority_is_the_share_of_the_largest_class(data):
-    baseline = majority(data)
+    baseline = most_frequent(data)
     assert (
-        compute("classification", ["accuracy"], baseline.predictions, data.test.labels)["accuracy"]
+        compute("classification", ["accuracy"], baseline.predictions.outputs, data.test.labels)["accuracy"]
         == (data.test.labels == 1).mean()
     )
-    assert baseline.predict_one("anything", None).shape == (3,)
+    assert ask(baseline, "anything").shape == (3,)
 
 
 def test_tfidf_learns_the_words(data):
-    baseline = tfidf(data)
-    assert compute("classification", ["accuracy"], baseline.predictions, data.test.labels)["accuracy"] == 1
-    assert baseline.predict_one("the green one", None).argmax() == 1
-    assert baseline.predictions.shape == (60, 3)
+    baseline = tfidf(data, LOGISTIC)
+    assert compute("classification", ["accuracy"], baseline.predictions.outputs, data.test.labels)["accuracy"] == 1
+    assert ask(baseline, "the green one").argmax() == 1
+    assert baseline.predictions.outputs.shape == (60, 3)
     assert baseline.parameters > 3 * 50
 
 
-def test_predict_one_is_a_row_of_the_predictions(data):
-    baseline = tfidf(data)
-    assert np.allclose(baseline.predict_one(data.test.texts[4], None), baseline.predictions[4])
+def test_an_answer_is_a_row_of_the_predictions(data):
+    baseline = tfidf(data, LOGISTIC)
+    assert np.allclose(ask(baseline, data.test.texts[4]), baseline.predictions.outputs[4])
 
 
 def test_pairs_are_compared():
@@ -67,10 +74,10 @@ def test_pairs_are_compared():
         return Examples(list(words[first]), list(words[second]), labels)
 
     data = TaskData(classification(("no", "yes"), text_pair="other"), pairs(600), pairs(100), pairs(100))
-    baseline = tfidf(data)
-    assert compute("classification", ["accuracy"], baseline.predictions, data.test.labels)["accuracy"] == 1
-    assert baseline.predictions.shape == (100, 2)
-    assert baseline.predict_one("beta", "beta").argmax() == 1
+    baseline = tfidf(data, LOGISTIC)
+    assert compute("classification", ["accuracy"], baseline.predictions.outputs, data.test.labels)["accuracy"] == 1
+    assert baseline.predictions.outputs.shape == (100, 2)
+    assert ask(baseline, "beta", ["beta"]).argmax() == 1
 
 
 def test_regression():
@@ -79,23 +86,27 @@ def test_regression():
         return Examples([f"grade {'abcde'[int(label)]}" for label in labels], None, labels)
 
     data = TaskData(REGRESSION, scores(200, 0), scores(50, 1), scores(50, 2))
-    floor, words = (
-        compute("regression", ["rmse"], f(data).predictions, data.test.labels)["rmse"] for f in (majority, tfidf)
+    floor, ridge = mean(data), tfidf(data, RIDGE)
+    constant, counted = (
+        compute("regression", ["rmse"], found.predictions.outputs, data.test.labels)["rmse"] for found in (floor, ridge)
     )
-    assert words < 0.3 < 1 < floor
-    assert tfidf(data).predict_one("grade a", None).shape == (1,)
-    assert majority(data).predictions.shape == (50,)
+    assert counted < 0.3 < 1 < constant
+    assert ask(ridge, "grade a") < 1 < ask(ridge, "grade e")
+    assert floor.predictions.outputs.shape == (50,) and ask(floor, "any") == data.train.labels.mean()
+    assert "logistic" not in ridge.said + ridge.label and "frequent" not in floor.label
 
 
 def test_many_rows_are_cut_the_same_way_each_time(data, monkeypatch):
-    monkeypatch.setattr(baselines, "TRAIN_ROWS", 100)
-    one, two = tfidf(data), tfidf(data)
+    whole = tfidf(data, LOGISTIC)
+    monkeypatch.setattr(words, "drawn", partial(drawn, count=100))
+    one, two = tfidf(data, LOGISTIC), tfidf(data, LOGISTIC)
     assert one.parameters == two.parameters
-    assert np.array_equal(one.predictions, two.predictions)
+    assert np.array_equal(one.predictions.outputs, two.predictions.outputs)
+    assert one.parameters < whole.parameters
 
 
 def test_a_class_that_the_cut_misses_is_never_predicted(data):
     kept = data.train.take(np.flatnonzero(data.train.labels != 2))
-    predictions = tfidf(TaskData(data.task, kept, data.validation, data.test)).predictions
+    predictions = tfidf(TaskData(data.task, kept, data.validation, data.test), LOGISTIC).predictions.outputs
     assert set(predictions.argmax(1)) <= {0, 1}
     assert np.isfinite(predictions).all()

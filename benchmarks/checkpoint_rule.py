@@ -35,7 +35,7 @@ import torch
 from scipy.special import log_softmax
 
 import agora
-from subarch.kinds.base import Scorer
+from subarch.kinds.scorer import Scorer
 from subarch.running.machine import describe_machine
 from subarch.stages.finetuning import training
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig

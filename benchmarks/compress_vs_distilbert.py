@@ -104,7 +104,7 @@ def every_other_layer(teacher: ModelFolder, config: CompressConfig, path: Path) 
     task = load_data(config.data).task
     layers = tuple(range(0, teacher.architecture.num_hidden_layers, 2))
     shallow = teacher.architecture.keep_layers(layers)
-    source = teacher.classifier(task)
+    source = teacher.model_for(task)
     student = empty_classifier(
         build_config(
             shallow,

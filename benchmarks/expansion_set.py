@@ -29,7 +29,7 @@ import numpy as np
 
 import agora
 from subarch.api import run_stage
-from subarch.kinds.base import Scorer
+from subarch.kinds.scorer import Scorer
 from subarch.running.machine import describe_machine
 from subarch.stages.finetuning import training
 from subarch.stages.growth import agora as growth

@@ -174,6 +174,21 @@ def nothing_unpickles(module: Module) -> Iterator[str]:
             yield f"{module.path}:{node.lineno}: torch.load runs code that it reads"
 
 
+def kinds_have_one_room(module: Module) -> Iterator[str]:
+    """Who wants to know what a task's kind is asks `kinds.registry.kind_of(task)` for an attribute.
+
+    The rooms below `kinds` cannot: the readers and scores in `tasks` still compare.
+    """
+    if module.room in ("kinds", "tasks"):
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare) and any(
+            isinstance(side, ast.Attribute) and ast.unparse(side).endswith("task.kind")
+            for side in (node.left, *node.comparators)
+        ):
+            yield f"{module.path}:{node.lineno}: a kind of task is compared outside kinds/"
+
+
 def says_what_it_is(module: Module) -> Iterator[str]:
     if not ast.get_docstring(module.tree):
         yield f"{module.path}: the module has no docstring"
@@ -188,6 +203,7 @@ RULES = [
     errors_are_named,
     nothing_prints,
     nothing_unpickles,
+    kinds_have_one_room,
     says_what_it_is,
 ]
 
@@ -254,6 +270,8 @@ LONG_DOCSTRING = 'def f():\n    """One.\n' + "    more\n" * 60 + '    """\n    r
         (nothing_unpickles, "arch/a.py", "import pickle"),
         (nothing_unpickles, "arch/a.py", "from torch import load"),
         (nothing_unpickles, "arch/a.py", "torch.load(path)"),
+        (kinds_have_one_room, "stages/a.py", "if data.task.kind == 'span':\n    x"),
+        (kinds_have_one_room, "training/a.py", "x = task.kind in ('choice', 'span')"),
         (says_what_it_is, "arch/a.py", "x = 1"),
     ],
 )
@@ -280,6 +298,8 @@ def test_rule_sees(rule, path, text):
         (errors_are_named, "arch/a.py", "try:\n    x\nexcept (OSError, ValueError):\n    y"),
         (nothing_prints, "cli.py", "print(1)"),
         (nothing_unpickles, "arch/a.py", "from safetensors.torch import load_file"),
+        (kinds_have_one_room, "kinds/a.py", "x = task.kind == 'span'"),
+        (kinds_have_one_room, "report/search/a.py", "x = parameter.kind == 'choice'"),
     ],
 )
 def test_rule_lets_pass(rule, path, text):

@@ -136,6 +136,17 @@ def test_json_is_all_there_is_on_stdout(folders, tmp_path, run):
     assert "accuracy" in out
 
 
+def test_a_damaged_record_keeps_no_finished_folder_from_answering(folders, tmp_path, run, monkeypatch):
+    words = ["evaluate", "--model", folders / "classifier", "--train", folders / "rows.csv", "--set", "max_length=24"]
+    assert run(*words, "--out", tmp_path / "out")[0] == 0
+    (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + b"no" * 3000)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/damaged.db")
+    code, out, _ = run(*words, "--out", tmp_path / "out")
+    assert code == 0 and "accuracy" in out
+    code, _, err = run(*words, "--out", tmp_path / "new")
+    assert code != 0 and "damaged.db" in err and not (tmp_path / "new").exists()
+
+
 def test_flags_win_over_settings_and_settings_over_the_recipe(folders, tmp_path, run):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'[evaluate]\nseed = 1\nsplit = "validation"\nmax_length = 20\ntrain = "{folders}/rows.csv"\n')

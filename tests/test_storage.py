@@ -12,6 +12,7 @@ from subarch.storage import (
     folder_bytes,
     read_json,
     replacing_file,
+    replacing_files,
     replacing_folder,
     reserve,
     storage_errors,
@@ -85,6 +86,37 @@ def test_failed_folder_leaves_the_old_one(tmp_path):
         (temporary / "half.txt").write_text("half")
         raise RuntimeError
     assert everything(tmp_path) == ["model", "model/old.txt"]
+
+
+def test_files_come_together_and_the_one_that_needs_the_others_last(tmp_path, monkeypatch):
+    path, moves = tmp_path / "graph", []
+    for name in ("graph", "graph.data", "other"):
+        (tmp_path / name).write_text("old")
+    replace = os.replace
+
+    def move(source, target):
+        moves.append((target.name, path.exists()))
+        replace(source, target)
+
+    monkeypatch.setattr("subarch.storage.os.replace", move)
+    with replacing_files(path) as folder:
+        for name in ("graph", "graph.data"):
+            (folder / name).write_text("new")
+        assert path.read_text() == (tmp_path / "graph.data").read_text() == "old"
+    assert moves == [("graph.data", False), ("graph", False)]  # an old graph never names new data
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "graph": "new",
+        "graph.data": "new",
+        "other": "old",
+    }
+
+
+def test_failed_files_leave_the_old_ones(tmp_path):
+    (tmp_path / "graph").write_text("old")
+    with pytest.raises(RuntimeError), replacing_files(tmp_path / "graph") as folder:
+        (folder / "graph.data").write_text("half")
+        raise RuntimeError
+    assert everything(tmp_path) == ["graph"] and (tmp_path / "graph").read_text() == "old"
 
 
 WRITER = """

@@ -73,10 +73,18 @@ def _follow(work: Callable[..., Any]) -> None:
 
 
 def _session(on_event: Callable[[dict[str, Any]], None], stop: Callable[[], bool], out: Path) -> Any:
+    from subarch.stages.output import is_finished
     from subarch.stages.session import Session
-    from subarch.tracking.record import WAITING_FILE, Record
+    from subarch.tracking.record import WAITING_FILE, Record, UnusableRecord
 
-    return Session(record=Record.open(waiting=out / WAITING_FILE), on_event=on_event, stop_requested=stop)
+    try:
+        record = Record.open(waiting=out / WAITING_FILE)
+    except SubarchError as error:
+        if not is_finished(out):
+            raise
+        # To answer again nothing is recorded; whoever goes on there after all hears of it then.
+        record = UnusableRecord(error)
+    return Session(record=record, on_event=on_event, stop_requested=stop)
 
 
 def _answer(result: Any) -> str:

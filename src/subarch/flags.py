@@ -30,7 +30,7 @@ class DataFlags:
     task: str | None = None
     "A built-in task such as sst2, copa, race_middle or squad2; finetune and evaluate take glue, superglue, race too."
     train: Path | None = None
-    "Your own training rows instead: CSV, TSV, JSONL or Parquet."
+    "Your own training rows instead: CSV, TSV, JSONL, Parquet or SQuAD's JSON."
     valid: Path | None = None
     "Rows that select; else made from the training rows."
     test: Path | None = None
@@ -41,8 +41,8 @@ class DataFlags:
     "Column of the second text, if any."
     label: str | None = None
     "Column of the label."
-    kind: Literal["classification", "regression"] | None = None
-    "What the label is, if it cannot be guessed."
+    kind: Literal["classification", "regression", "span"] | None = None
+    "What the label is, if it cannot be guessed; span: answers in a text."
     data_dir: Path | None = None
     "Folder of official files; SUBARCH_DATA by default, else the Hub."
     casting: Literal["standard", "paper"] | None = None

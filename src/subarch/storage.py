@@ -80,31 +80,56 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replacing_files(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on success its files are synced and moved beside `path`, which is the last of them.
+
+    So a file that needs others is there only when they are: the old `path` goes before what it needed is replaced.
+    """
+    with storage_errors(path), _temporary_folder(path) as temporary:
+        yield temporary
+        _finish_all(temporary)
+        others = sorted(file for file in temporary.iterdir() if file.name != path.name)
+        if others:
+            path.unlink(missing_ok=True)
+        for file in (*others, temporary / path.name):
+            os.replace(file, path.with_name(file.name))
+
+
+@contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`, else it is removed.
 
     Folders cannot be swapped atomically: an old `path` is moved aside first, so a kill between the two renames
     leaves no `path`, which a resuming run takes for "not done yet".
     """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(path, "partial")
+    with storage_errors(path), _temporary_folder(path) as temporary:
+        yield temporary
+        _finish_all(temporary)
+        if path.exists():
+            old = temporary_beside(path, "old")
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path, "partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        try:
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _finish(file, _mode(temporary))
-            if path.exists():
-                old = temporary_beside(path, "old")
-                os.replace(path, old)
-                os.replace(temporary, path)
-                shutil.rmtree(old)
-            else:
-                os.replace(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _finish_all(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            _finish(file, _mode(folder))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -183,26 +208,36 @@ def begin_unfinished(folder: Path) -> None:
         (folder / UNFINISHED).touch()
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path) -> bool:
     """Remove what killed processes were writing below a folder, by its own list and nothing else, and begin a new one.
 
     Nobody reads what is half-written, and a checkpoint is large.
+
+    Returns:
+        Whether there is such a list; one that is damaged, or somebody else's file of that name, stays as it is.
     """
     try:
-        names = (folder / UNFINISHED).read_text(encoding="utf-8", errors="surrogateescape").split("\0")
+        *names, cut = (folder / UNFINISHED).read_text(encoding="utf-8", errors="surrogateescape").split("\0")
     except FileNotFoundError:
-        return
-    inside = folder.resolve()
-    for name in names:
+        return False
+    inside, ours = folder.resolve(), bool(names) or not cut
+    for name in filter(None, (*names, cut)):
         path = folder / name
         if not _TEMPORARY.fullmatch(path.name) or not path.parent.resolve().is_relative_to(inside):
-            continue  # a list that was damaged
-        if path.is_dir() and not path.is_symlink():
+            ours = ours and name == cut
+        elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    if any(names):
+    if names and ours:
         (folder / UNFINISHED).write_bytes(b"")
+    return ours
+
+
+def end_unfinished(folder: Path) -> None:
+    """Keep no list any more: nothing will be written below a folder."""
+    if remove_unfinished(folder):
+        (folder / UNFINISHED).unlink()
 
 
 def temporary_beside(path: Path, ending: str) -> Path:

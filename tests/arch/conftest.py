@@ -18,6 +18,14 @@ CLASSES = {
     "span": AutoModelForQuestionAnswering,
 }
 TOKEN_TYPES = {"bert": 2, "roberta": 1, "electra": 2}
+MODEL_SIZES = {
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "vocab_size": 60,
+    "max_position_embeddings": 40,
+}
 SPECIAL_IDS = {f"{name}_token_id": 0 for name in ("pad", "bos", "eos", "cls", "sep")}
 
 
@@ -38,6 +46,26 @@ def tiny():
             "type_vocab_size": TOKEN_TYPES.get(family, 0),
         }
         return Architecture(family=family, **(sizes | options | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_of():
+    """A small model of a family with other weights than a fresh one, whose biases are zero, in evaluation mode."""
+
+    def make(family, *, attention="sdpa", auto=AutoModelForSequenceClassification, **changes):
+        options = {"electra": {"embedding_size": 16}, "modernbert": {"local_attention": 8}}.get(family, {})
+        types = TOKEN_TYPES.get(family, 0)
+        architecture = Architecture(family=family, **MODEL_SIZES, type_vocab_size=types, **options)
+        config = CONFIG_MAPPING[family].from_dict(architecture.config_changes() | {"pad_token_id": 1} | changes)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = auto.from_config(config, attn_implementation=attention)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+        return model.eval()
 
     return make
 

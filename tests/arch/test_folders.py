@@ -95,9 +95,13 @@ def test_a_package_that_is_missing_is_one_line(folder):
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     settings = {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ModelError, match="cannot load") as caught:
+    with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
-    assert "\n" not in caught.value.message
+    # What transformers says has an address in it.
+    assert str(caught.value) == (
+        f"{folder} needs the package fugashi, which is not installed\n"
+        "hint: pip install fugashi, or choose another model"
+    )
 
 
 def test_templates_and_code_do_not_travel_with_a_tokenizer(folder, tmp_path):

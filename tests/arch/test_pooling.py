@@ -4,31 +4,11 @@ import json
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
-from subarch.arch.architecture import Architecture
 from subarch.arch.families import FAMILIES, family_of
 from subarch.arch.pooling import pools_by_mean, put_mean_first
 from subarch.errors import ModelError
-
-SIZES = {
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "vocab_size": 60,
-    "max_position_embeddings": 40,
-}
-TYPES = {"bert": 2, "electra": 2, "roberta": 1}
-
-
-def model_of(family):
-    options = {"electra": {"embedding_size": 16}, "modernbert": {"local_attention": 8}}.get(family, {})
-    architecture = Architecture(family=family, **SIZES, type_vocab_size=TYPES.get(family, 0), **options)
-    config = CONFIG_MAPPING[family].from_dict(architecture.config_changes() | {"pad_token_id": 1})
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return AutoModelForSequenceClassification.from_config(config).eval()
 
 
 def padded_batch():
@@ -39,7 +19,7 @@ def padded_batch():
 
 
 @pytest.mark.parametrize("family", sorted(name for name, family in FAMILIES.items() if family.reads_first_token))
-def test_the_first_token_holds_the_mean_of_what_the_encoder_said(family, tmp_path):
+def test_the_first_token_holds_the_mean_of_what_the_encoder_said(model_of, family, tmp_path):
     model, batch = model_of(family), padded_batch()
     encoder = model.get_submodule(family_of(family).encoder_prefix)
     states, mask = encoder(**batch).last_hidden_state, batch["attention_mask"][..., None]
@@ -54,7 +34,7 @@ def test_the_first_token_holds_the_mean_of_what_the_encoder_said(family, tmp_pat
     torch.testing.assert_close(loaded(**batch).logits, model(**batch).logits)
 
 
-def test_modernbert_has_it_built_in(tmp_path):
+def test_modernbert_has_it_built_in(model_of, tmp_path):
     model = model_of("modernbert")
     put_mean_first(model)
     model.save_pretrained(tmp_path)
@@ -62,7 +42,7 @@ def test_modernbert_has_it_built_in(tmp_path):
     assert (loaded.config.num_hidden_layers, loaded.config.classifier_pooling) == (2, "mean")
 
 
-def test_the_new_layer_learns():
+def test_the_new_layer_learns(model_of):
     model = model_of("bert")
     put_mean_first(model)
     model(**padded_batch()).logits.square().sum().backward()

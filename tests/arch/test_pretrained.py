@@ -20,6 +20,8 @@ from subarch.arch import folders
 from subarch.arch.families import FAMILIES
 from subarch.arch.folders import PACKAGED, check_folder, read_config, resolve
 from subarch.arch.pretrained import (
+    _load_errors,
+    check_finite,
     has_head,
     has_mlm_head,
     load_classifier,
@@ -198,6 +200,31 @@ def test_weights_that_do_not_fill_the_encoder_are_refused(folder):
     save_file(tensors, path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 parameters .* bert.encoder.layer.2.output.dense.weight"):
         load_classifier(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("auto", [AutoModel, AutoModelForSequenceClassification])
+def test_numbers_that_are_none_are_found_without_a_model(folder, auto, value):
+    path = folder("bert", auto)
+    check_finite(path)
+    tensors = load_file(path / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("layer.2.output.dense.bias"))
+    tensors[name][3] = value
+    tensors["cls.predictions.bias"] = torch.tensor([value])  # a left-over head is never loaded
+    save_file(tensors, path / "model.safetensors", {"format": "pt"})
+    for load in (check_finite, load_classifier):
+        with pytest.raises(ModelError, match=rf"{name} in .* holds 1 of 8 numbers that are NaN or infinite"):
+            load(path)
+    tensors[name][3] = 0
+    save_file(tensors, path / "model.safetensors", {"format": "pt"})
+    check_finite(path)
+
+
+def test_addresses_of_others_are_left_out(tmp_path):
+    with pytest.raises(ModelError) as caught, _load_errors(tmp_path):
+        raise ImportError("Jieba is needed. See https://example.org/jieba/ for installation.")
+    assert caught.value.message == f"cannot load {tmp_path}: Jieba is needed."
+    assert "install the package that it names" in caught.value.hint
 
 
 def test_weights_of_other_sizes_are_refused(folder):

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import torch
@@ -111,8 +112,27 @@ def test_a_prefix_is_named(folder, prefix):
         for name in list(tensors):
             tensors[prefix + name] = tensors.pop(name)
 
-    with pytest.raises(ModelError, match=rf"names that begin with '{prefix}(bert\.)?'"):
+    with pytest.raises(ModelError, match=rf"names that begin with '{prefix}', expected bert") as caught:
         check_folder(changed(folder(), prefixed))
+    assert f"save them under the names without '{prefix}'" in caught.value.hint
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@pytest.mark.parametrize("auto", [AutoModel, AutoModelForSequenceClassification])
+def test_what_is_said_of_a_prefix_mends_the_file(folder, family, auto):
+    """A state dict of DataParallel, saved as it is: each of the two ways that the hint names."""
+    path = folder(family, auto)
+    wrapped = torch.nn.DataParallel(auto.from_pretrained(path))
+    expected = load_file(path / "model.safetensors")
+    save_file(wrapped.state_dict(), path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="'module\\.'") as caught:
+        check_folder(path)
+    prefix = re.search("without '(.*?)'", caught.value.hint)[1]
+    changed(path, lambda tensors: tensors.update({n.removeprefix(prefix): tensors.pop(n) for n in list(tensors)}))
+    check_folder(path)
+    assert load_file(path / "model.safetensors").keys() == expected.keys()
+    wrapped.module.save_pretrained(path)
+    check_folder(path)
 
 
 @pytest.mark.parametrize("name", [1, "../other.safetensors", "nope.safetensors"])

@@ -113,6 +113,23 @@ def test_each_file_is_alone_in_its_folder(exported):
         assert [file.name for file in (folder / name).iterdir()] == [ONNX_FILE]
 
 
+def test_weights_that_a_graph_cannot_hold_lie_beside_it(classifier_of, inputs_of, tmp_path, monkeypatch):
+    monkeypatch.setattr("subarch.deploy.onnx_export.LARGEST", 1000)
+    model, arrays = classifier_of("bert"), inputs_of("bert", 64, 20, seed=1)
+    export_onnx(Graph(network=model, inputs=INPUTS, outputs=("logits",)), tmp_path / "onnx" / ONNX_FILE)
+    quantize_int8(tmp_path / "onnx" / ONNX_FILE, tmp_path / "int8" / ONNX_FILE)
+    moved = (tmp_path / "onnx").rename(tmp_path / "elsewhere")  # the graph names its data without a folder
+    expected = logits_of(model, arrays)
+    np.testing.assert_allclose(OnnxRuntime(moved / ONNX_FILE, threads=1)(arrays), expected, atol=1e-4)
+    found = OnnxRuntime(tmp_path / "int8" / ONNX_FILE, threads=1)(arrays)
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.85
+    weights = sum(weight.nbytes for weight in model.parameters())
+    for folder, least in ((moved, 0.8 * weights), (tmp_path / "int8", 0.2 * weights)):
+        files = {file.name: file.stat().st_size for file in folder.iterdir()}
+        assert files.keys() == {ONNX_FILE, f"{ONNX_FILE}.data"} and files[f"{ONNX_FILE}.data"] > least
+        assert {file.name for file in weight_files(folder)} == files.keys()
+
+
 def test_padding_does_not_change_an_answer(exported, inputs_of):
     _, folder = exported("bert")
     runtime = OnnxRuntime(folder / "onnx" / ONNX_FILE, threads=1)

@@ -125,8 +125,8 @@ def test_a_sigmoid_answers_but_is_not_trained(tmp_path):
     model, data = regression(tmp_path / "ce"), load_data(DataConfig(train=tiny.scores(tmp_path / "scores.csv")))
     ids = torch.arange(40, 50)[None]
     with torch.no_grad():
-        answer = model.classifier(data.task).eval()(ids).logits
-        bare = model.classifier(data.task, activated=False).eval()(ids).logits
+        answer = model.model_for(data.task).eval()(ids).logits
+        bare = model.model_for(data.task, activated=False).eval()(ids).logits
     assert torch.allclose(answer, bare.sigmoid()) and "sentence_transformers" not in model.config
 
 

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from scipy import stats
 from transformers import AutoModelForMaskedLM
 
@@ -393,6 +394,13 @@ def test_teachers_that_do_not_fit_the_corpus(corpus, tmp_path, teachers):
     other = tiny_shards.masked_lm(tmp_path / "other", "roberta")
     with pytest.raises(DataError, match="made with another tokenizer"):
         run_stage("extract", settings | {"teacher": str(other)})
+    diverged = tiny_shards.masked_lm(tmp_path / "diverged")
+    weights = load_file(diverged / "model.safetensors")
+    weights["bert.encoder.layer.0.output.dense.bias"][0] = math.nan
+    save_file(weights, diverged / "model.safetensors", {"format": "pt"})
+    for stage, asked in (("extract", settings), ("pretrain", {"data": corpus, "out": tmp_path / "out"})):
+        with pytest.raises(ModelError, match=r"layer\.0\.output\.dense\.bias in .* NaN"):
+            run_stage(stage, asked | {"teacher" if stage == "extract" else "model": str(diverged)})
     assert not (tmp_path / "out").exists()
 
 
@@ -469,4 +477,7 @@ def test_random_candidates_on_a_task(tmp_path, rows):
     settings["force"] = True  # its teacher is noise
     result = run_stage("extract", {**settings, "teacher": str(teacher), "out": tmp_path / "out"})
     assert [row["architecture"]["num_hidden_layers"] for row in result.metrics["candidates"]] == [1, 4]
+    kept = read_json(tmp_path / "out/result.json")["metrics"]["data"]
+    assert kept["lines"][0] == "text 'text', label 'label': classification, 2 classes"
+    assert any(line.startswith(f"the teacher {teacher}") for line in kept["found"])
     assert DataConfig(train=rows).train == rows

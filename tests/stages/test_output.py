@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,6 +135,31 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     assert not list(tmp_path.rglob(".*.partial"))
 
 
+def test_a_finished_folder_has_no_list_of_what_is_unfinished(tmp_path):
+    for _ in range(2):  # the second time all is done already
+        with claim(tmp_path, "finetune", Config()) as folder:
+            assert (tmp_path / ".unfinished").exists()
+            if folder.result is None:
+                folder.finish({}, {}, None, 0.0)
+        assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".lock", "result.json"}
+    with claim(tmp_path / "inner", "finetune", Config()) as folder:
+        killed = tmp_path / "inner/.weights.1.partial"
+        killed.touch()
+        (tmp_path / "inner/.unfinished").write_text(".weights.1.partial\0.cut.2.par")
+        folder.finish({}, {}, None, 0.0)
+    assert not killed.exists() and not (tmp_path / "inner/.unfinished").exists()
+
+
+@pytest.mark.parametrize("text", ["still to do: chapter 3", "\0notes\0", "a\0.b.1.partial\0"])
+def test_somebody_elses_file_of_that_name_stays(tmp_path, text):
+    (tmp_path / ".unfinished").write_text(text)
+    with claim(tmp_path, "finetune", Config()):
+        assert (tmp_path / ".unfinished").read_text().startswith(text)
+    with claim(tmp_path, "finetune", Config()) as folder:
+        folder.finish({}, {}, None, 0.0)
+    assert (tmp_path / ".unfinished").read_text().startswith(text)
+
+
 FOREIGN = (".bashrc.old", ".config.old/f", ".git/x/.notes.partial", ".notes.12.partial", ".student.7.old/weights")
 
 
@@ -247,6 +273,18 @@ def test_other_weights_under_the_same_path_are_another_run(tmp_path):
     ):
         pass
     assert "choose another --out" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["modules.json", "1_Pooling/config.json"])
+def test_what_says_how_a_text_is_pooled_belongs_to_the_model(tmp_path, name):
+    """It decides whether a classifier gets a layer for the mean."""
+    model, out = model_in(tmp_path / "m", b"head"), tmp_path / "out"
+    (model / "1_Pooling").mkdir()
+    for text in ("mean", "mean", "first"):
+        (model / name).write_text(text)
+        refused = nullcontext() if text == "mean" else pytest.raises(OutputError, match="other files")
+        with refused, claim(out, "finetune", Config(), "d", {"model": model}):
+            pass
 
 
 @pytest.mark.parametrize(

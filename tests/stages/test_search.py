@@ -1,3 +1,4 @@
+import html
 import json
 import logging
 
@@ -77,6 +78,9 @@ def test_a_search_leaves_a_front_a_page_and_its_students(done):
         assert (out / result.artifacts[f"student {trial['number']}"] / "config.json").exists()
     assert metrics["hypervolume"] > 0
     assert "<html" in (out / "report.html").read_text()[:200]
+    lines = metrics["data"]["lines"]
+    assert lines == [event["detail"] for event in events if event.get("name") == "data"] and len(lines) >= 3
+    assert all(html.escape(line) in (out / "report.html").read_text() for line in lines + metrics["data"]["found"])
     assert json.loads((out / "result.json").read_text())["metrics"] == json.loads(json.dumps(metrics))
     kept = {int(path.name) for path in (out / "trials").iterdir()}
     assert kept == {trial["number"] for trial in metrics["front"]} | {0}

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from stages import tiny
 from subarch.api import run_stage
@@ -14,6 +14,7 @@ from subarch.errors import BudgetError, ConfigError, InterruptedRun, ModelError
 from subarch.running.budget import Deadline
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.session import Session
+from subarch.tracking.record import NullRecord
 
 LOOP = {"max_steps": 6, "evaluations": 2, "batch_size": 16}
 SHORT = {"max_length": 24, "loop": LOOP}
@@ -83,6 +84,27 @@ def test_no_time_for_a_step(tmp_path, rows, teachers):
         run_stage("finetune", settings, session=session)
 
 
+@pytest.mark.parametrize("stage", ["finetune", "compress"])
+def test_numbers_of_a_base_model_that_are_none_are_named_before_anything_is_written(tmp_path, rows, stage):
+    base = tiny.teacher(tmp_path / "base")
+    tensors = load_file(base / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    tensors[name][7] = math.nan
+    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    told = []
+    settings = {"model" if stage == "finetune" else "teacher": str(base), "train": rows, "out": tmp_path / "out"}
+    with pytest.raises(ModelError, match=f"{name} in .* NaN"):
+        run_stage(stage, settings, session=Session(on_event=told.append, record=Refusing()))
+    assert not (tmp_path / "out").exists()
+
+
+class Refusing(NullRecord):
+    """Where nothing may be recorded."""
+
+    def start(self, *arguments, **options):
+        raise AssertionError
+
+
 @pytest.mark.parametrize("phase", ["reading", "exporting"])
 def test_a_stop_between_two_phases(phase, compressed, tmp_path, rows, teachers):
     session = Session(stop_requested=lambda: True)
@@ -133,6 +155,21 @@ def test_export_one_format(compressed, tmp_path):
     assert numbers["agreement"] > 0.8 and numbers["model_bytes"] == (out / "onnx-int8/model.onnx").stat().st_size
 
 
+def test_an_export_whose_weights_lie_beside_it(compressed, tmp_path, rows, monkeypatch):
+    monkeypatch.setattr("subarch.deploy.onnx_export.LARGEST", 1000)
+    out = tmp_path / "out"
+    result = run_stage("export", {"model": str(compressed[1] / "student"), "out": out})
+    for name in ("onnx", "onnx-int8"):
+        sizes = [(out / name / file).stat().st_size for file in ("model.onnx", "model.onnx.data")]
+        assert result.metrics[name]["model_bytes"] == sum(sizes) and sizes[1] > 1_000
+    settings = {"model": str(out / "onnx"), "out": tmp_path / "scored", "train": rows, "max_length": 24}
+    expected = run_stage("evaluate", {**settings, "model": str(compressed[1] / "student"), "out": tmp_path / "student"})
+    assert run_stage("evaluate", settings).metrics["score"] == expected.metrics["score"]
+    settings = {"model": str(compressed[1] / "student"), "out": tmp_path / "alone", "formats": ["onnx-int8"]}
+    alone = run_stage("export", settings)
+    assert alone.metrics.keys() == {"onnx-int8"} and not (tmp_path / "alone/onnx").exists()
+
+
 def test_latency_compares_with_the_first(compressed, tmp_path, rows):
     folders = [str(compressed[1] / name) for name in ("teacher", "export/onnx")]
     settings = {"models": folders, "out": tmp_path / "out", "train": rows, "requests": 2, "repeats": 3}
@@ -168,12 +205,18 @@ def test_nominal_latencies_follow_from_the_sizes_alone(tmp_path, rows, classifie
     assert all(c["latency_ms"] < first["maximum_point"]["latency_ms"] for c in first["candidates"])
 
 
-@pytest.mark.parametrize("stage", ["finetune", "extract", "compress", "evaluate"])
+@pytest.mark.parametrize("stage", ["finetune", "extract", "compress", "evaluate", "export", "latency", "prepare"])
 def test_one_process_of_several_refuses_before_it_reads_anything(tmp_path, monkeypatch, stage):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    model = "model" if stage in ("finetune", "evaluate") else "teacher"
+    own = {
+        **{name: {"teacher": "nowhere", "train": tmp_path / "none.csv"} for name in ("extract", "compress")},
+        "latency": {"models": ["nowhere"], "train": tmp_path / "none.csv"},
+        "export": {"model": "nowhere"},
+        "prepare": {"input": [str(tmp_path / "none.txt")], "tokenizer": "nowhere"},
+    }
+    settings = own.get(stage, {"model": "nowhere", "train": tmp_path / "none.csv"})
     with pytest.raises(ConfigError, match=f"^{stage} runs in one process, but was started as one of 2"):
-        run_stage(stage, {model: "nowhere", "out": tmp_path / "out", "train": tmp_path / "none.csv"})
+        run_stage(stage, {**settings, "out": tmp_path / "out"})
     assert not (tmp_path / "out").exists()
 
 

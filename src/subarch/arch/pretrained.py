@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 from subarch.arch.architecture import Architecture
 from subarch.arch.configuration import SIGMOID, activation_of, honoured, read_object
 from subarch.arch.families import Family, family_of
-from subarch.arch.weights import left_over, weight_names
+from subarch.arch.weights import left_over, weight_files, weight_names
 from subarch.errors import ModelError, SubarchError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 # transformers takes seconds to import: only what loads a model does so, since `describe` reads sizes alone
 
 _SPAN_HEADS = {"modernbert": "classifier"}
 """Module of the question-answering model that gives the logits, where it is not "qa_outputs"."""
+_ADDRESS = re.compile(r"\s*(See |Check out |at )?<?https?://\S+( for installation\.?)?")
+"""In what other packages say: where it leads is theirs to know."""
 _CODE = ("auto_map", "trust_remote_code", "custom_pipelines")
 """Settings of a tokenizer that could make others run code."""
 
@@ -199,7 +203,8 @@ def _load_model(
         )
     missing, resized = set(info["missing_keys"]), {key for key, *_ in info["mismatched_keys"]}
     _check_loaded(path, family, (missing, resized, set(info["unexpected_keys"])), trained)
-    _check_finite(path, model)
+    for name, parameter in model.named_parameters():
+        _require_finite(path, name, parameter)
     return model
 
 
@@ -227,15 +232,30 @@ def _check_loaded(path: Path, family: Family, keys: tuple[set[str], set[str], se
         )
 
 
-def _check_finite(path: Path, model: PreTrainedModel) -> None:
-    for name, parameter in model.named_parameters():
-        finite = parameter.isfinite()
-        if not finite.all():
-            count = int(finite.numel() - finite.sum())
-            raise ModelError(
-                f"{name} in {path} holds {count} of {finite.numel()} numbers that are NaN or infinite",
-                "the training of this model diverged: choose an earlier checkpoint",
-            )
+def check_finite(path: Path) -> None:
+    """Make sure that the encoder in a folder consists of finite numbers; this reads all of it, and builds no model.
+
+    Raises:
+        ModelError: NaN or infinity in it, or unreadable files.
+    """
+    from safetensors import safe_open
+
+    family = family_of(Architecture.from_config(_config(path)).family)
+    for file in weight_files(path):
+        with _load_errors(path), safe_open(file, framework="pt") as weights:
+            for name in weights.keys():  # noqa: SIM118
+                if not left_over(family, name):
+                    _require_finite(path, name, weights.get_tensor(name))
+
+
+def _require_finite(path: Path, name: str, weight: Tensor) -> None:
+    finite = weight.isfinite()
+    if not finite.all():
+        count = int(finite.numel() - finite.sum())
+        raise ModelError(
+            f"{name} in {path} holds {count} of {finite.numel()} numbers that are NaN or infinite",
+            "the training of this model diverged: choose an earlier checkpoint",
+        )
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -283,6 +303,20 @@ class _load_errors:
     ) -> None:
         if not isinstance(error, Exception) or isinstance(error, SubarchError):
             return
-        what = str(error).strip().partition("\n")[0] or type(error).__name__
+        if isinstance(error, ModuleNotFoundError) and (package := _missing(error)) is not None:
+            raise ModelError(
+                f"{self._path} needs the package {package}, which is not installed",
+                f"pip install {package}, or choose another model",
+            ) from error
+        what = _ADDRESS.sub("", str(error).strip().partition("\n")[0]).strip() or type(error).__name__
         hint = "install the package that it names, or choose another model" if isinstance(error, ImportError) else None
         raise ModelError(f"cannot load {self._path}: {what}", hint) from error
+
+
+def _missing(error: BaseException | None) -> str | None:
+    """The package that was not found; whoever words the error anew often leaves its name to the error before."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return error.name.partition(".")[0]
+        error = error.__cause__ or error.__context__
+    return None

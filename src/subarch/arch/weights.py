@@ -44,7 +44,7 @@ def stored_weights(path: Path) -> dict[str, Stored]:
         ModelError: No such files, or unreadable ones.
     """
     found: dict[str, Stored] = {}
-    for file in _weight_files(path):
+    for file in weight_files(path):
         try:
             with file.open("rb") as opened:
                 if opened.read(len(LFS_POINTER)) == LFS_POINTER:
@@ -107,7 +107,9 @@ def check_weights(path: Path, architecture: Architecture, labels: tuple[str, ...
 def _check_prefix(path: Path, family: Family, names: Mapping[str, Stored]) -> None:
     table = "embeddings.tok_embeddings.weight" if family.gated else "embeddings.word_embeddings.weight"
     prefixes = {name.removesuffix(table) for name in names if name.endswith(table)}
-    for prefix in sorted(prefixes - {"", f"{family.encoder_prefix}."}):
+    for found in sorted(prefixes - {"", f"{family.encoder_prefix}."}):
+        # The head lies beside the encoder: without the encoder's own prefix, this one is all names'.
+        prefix = found.removesuffix(f"{family.encoder_prefix}.")
         raise ModelError(
             f"the weights in {path} have names that begin with {prefix!r}, expected {family.encoder_prefix}.{table}",
             f"save them under the names without {prefix!r}, or save the inner model with save_pretrained",
@@ -169,7 +171,12 @@ def _current(name: str) -> str:
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def _weight_files(path: Path) -> list[Path]:
+def weight_files(path: Path) -> list[Path]:
+    """The safetensors files of a folder.
+
+    Raises:
+        ModelError: There are none, or an index that leads elsewhere.
+    """
     if (path / WEIGHTS).is_file():
         return [path / WEIGHTS]
     if (path / _INDEX).is_file():

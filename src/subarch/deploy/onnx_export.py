@@ -1,10 +1,14 @@
-"""What writes the ONNX formats: PyTorch's exporter, and ONNX Runtime's quantiser."""
+"""What writes the ONNX formats: PyTorch's exporter, and ONNX Runtime's quantiser.
+
+A graph is one file, weights inside, as long as protobuf can write it; above, they lie in `model.onnx.data` beside it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +18,10 @@ from torch import Tensor, nn
 
 from subarch.arch.first_token import first_token_alone
 from subarch.deploy.formats.base import Graph
-from subarch.storage import replacing_file
+from subarch.storage import replacing_files
+
+LARGEST = 3 * 2**29
+"""Bytes of weights that go into the graph; PyTorch's limit too, half a GiB below protobuf's."""
 
 
 class _Function(nn.Module):
@@ -30,7 +37,7 @@ class _Function(nn.Module):
 
 
 def export_onnx(graph: Graph, path: Path) -> None:
-    """Write the fp32 graph with any batch size and length, weights inside the file.
+    """Write the fp32 graph with any batch size and length.
 
     The last layer is computed for the token alone that the classifier reads (`first_token_alone`).
 
@@ -43,19 +50,19 @@ def export_onnx(graph: Graph, path: Path) -> None:
     # One tensor each: torch.export takes the same object passed twice for one input.
     arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in graph.inputs)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
-    with replacing_file(path) as temporary, _quiet(), first_token_alone(graph.network):
+    with replacing_files(path) as folder, _quiet(), first_token_alone(graph.network):
         torch.onnx.export(
             _Function(graph).eval(),
             arrays,
-            temporary,
+            folder / path.name,
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             dynamic_shapes=(tuple(axes for _ in graph.inputs),),
             dynamo=True,
-            external_data=False,
+            external_data=sum(weight.nbytes for weight in graph.network.parameters()) > LARGEST,
             verbose=False,
         )
-        _spare_residuals(temporary)
+        _spare_residuals(folder / path.name)
 
 
 def _spare_residuals(path: Path) -> None:
@@ -66,7 +73,7 @@ def _spare_residuals(path: Path) -> None:
     """
     import onnx
 
-    graph = onnx.load(path)
+    graph = onnx.load(path, load_external_data=False)
     makers = {output: node for node in graph.graph.node for output in node.output}
     constants = {item.name for item in graph.graph.initializer}
     for node in graph.graph.node:
@@ -88,11 +95,24 @@ def quantize_int8(source: Path, path: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with replacing_file(path) as temporary, _quiet():
+    with replacing_files(path) as folder, _quiet():
         graph = onnx.load(source)
+        size = sum(len(weight.raw_data) for weight in graph.graph.initializer)
         # The exporter's own notes on inner shapes contradict what onnx infers after weights are transposed.
         del graph.graph.value_info[:]
-        quantize_dynamic(graph, temporary, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        with tempfile.TemporaryDirectory(dir=folder) as inner:
+            # The quantiser would copy a graph in memory before it does the same, which protobuf refuses above 2 GiB.
+            plain = Path(inner) / path.name
+            onnx.save(graph, plain, save_as_external_data=True)
+            quantize_dynamic(
+                plain,
+                folder / path.name,
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+                # A quarter of it will be left, and a little.
+                use_external_data_format=size // 2 > LARGEST,
+            )
 
 
 @contextlib.contextmanager

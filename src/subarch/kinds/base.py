@@ -10,9 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -22,14 +21,16 @@ from transformers import PreTrainedModel
 from subarch.arch.costs import Head
 from subarch.deploy.formats.base import Format, Opening, in_pytorch
 from subarch.kinds.floors.baseline import TRAIN_ROWS, Floors, Read, whole
+from subarch.kinds.teacher_answers import TeacherAnswers
 from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
+from subarch.tasks.columns import Columns
 from subarch.tasks.encode import pad
-from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.scoring.scores import main_score, standard_error
+from subarch.tasks.splits import carve
 from subarch.tasks.windows import Windows
 from subarch.training.classifier import EncodedData
 from subarch.training.losses import Batch, DistillationLoss, Loss
+from subarch.training.socrates import Answers
 from subarch.training.stack import ENCODER_INPUTS
 
 SETTINGS = "subarch.json"
@@ -52,23 +53,6 @@ class Tokenised:
         arrays = pad(self.data.encoded, np.asarray(rows), self.data.pad_token_id)
         arrays.pop("labels", None)
         return arrays
-
-
-class TeacherAnswers(Protocol):
-    """What a teacher says of the training rows: computed when a batch first needs it, and kept on disk."""
-
-    def __call__(self, indices: np.ndarray) -> Batch:
-        """`teacher_logits` of these rows, and `teacher_hidden` (batch, length, layers, width) where layers are kept."""
-        ...
-
-    def save(self) -> None:
-        """Write what is known so far."""
-        ...
-
-    @property
-    def hidden_layers(self) -> tuple[int, ...]:
-        """The teacher's layers that are kept, from 1 (-1 the last)."""
-        ...
 
 
 class Kind(ABC):
@@ -111,6 +95,15 @@ class Kind(ABC):
     """Whether `predict` gives a row for each token."""
     further_metrics: ClassVar[tuple[str, ...]] = ()
     """What its scores report beside the metrics of a task."""
+
+    has_classes: ClassVar[bool] = False
+    """Whether labels are classes: they have names, an order that a model may have otherwise, and a commonest one."""
+    has_numbers: ClassVar[bool] = False
+    """Whether labels are real numbers."""
+    grows: ClassVar[bool] = True
+    """Whether Agora can grow its data: `said`, `wrong`, `worth` and `divided` are there."""
+    worth_name: ClassVar[str] = "an accuracy"
+    """What `worth` is, with its article."""
 
     # Models
 
@@ -182,6 +175,32 @@ class Kind(ABC):
         groups = self.groups(examples)
         rows = np.arange(len(examples))
         return list(rows[:, None]) if groups is None else np.split(rows, np.flatnonzero(np.diff(groups)) + 1)
+
+    def recognises(self, train: Path, given: Columns) -> bool:
+        """Whether a user's file is of this kind by its layout alone; labels tell the others apart."""
+        del train, given
+        return False
+
+    @abstractmethod
+    def load_files(self, files: Mapping[str, Path], given: Columns, seed: int) -> TaskData:
+        """Read a task from a user's own files.
+
+        Args:
+            files: "train", and any of "validation" and "test"; what is missing is carved out of train.
+            given: Names of the columns that the user gave.
+            seed: Of the split.
+
+        Raises:
+            DataError: A file, column or row that cannot be used; the message names the line.
+        """
+
+    @abstractmethod
+    def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+        """Further examples of a task from a file whose columns have the task's own names, with those in `keep`.
+
+        Raises:
+            DataError: As `load_files`.
+        """
 
     @abstractmethod
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
@@ -355,33 +374,27 @@ class Kind(ABC):
             error: "cross-entropy" (the paper's; its floor is the teacher's entropy) or "kl" (floor 0), in nats.
         """
 
+    # Agora
 
-@dataclass(kw_only=True)
-class Scorer:
-    """The task's main metric on a split, as a number where higher is better."""
+    def said(self, outputs: Array, groups: Array | None) -> Answers:
+        """The answers in (N, classes or 1) outputs, as labels with their confidence."""
+        raise NotImplementedError(f"{self.name}: `grows` says whether Agora can grow it")
 
-    kind: Kind
-    task: Task
-    rows: Tokenised
-    """The split as the model reads it."""
-    examples: Examples
-    """The same split with what is right."""
-    check: Callable[[Array], None] = lambda outputs: None
-    """Given the outputs before they are scored."""
-    said: Predictions | None = None
-    """The answers that were scored last."""
+    def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
+        """(N,) bool: rows whose answer is not the labelled one, all rows of a question that is answered wrong.
 
-    def __call__(self, model: nn.Module) -> float:
-        """Ask the model about all of it."""
-        outputs = self.kind.predict(model, self.rows)
-        self.check(outputs)
-        self.said = self.kind.tuned(self.kind.predictions(outputs, self.rows, self.examples), self.examples)
-        return self._sign * main_score(self.task, self.said, self.examples)
+        Args:
+            found: (N,) labels of `said`.
+            examples: The same rows with their labels.
+            scale: Labels whose lowest and highest are the ends of a scale of numbers; by default those of `examples`.
+        """
+        del scale
+        return np.asarray(found != examples.labels)
 
-    def standard_error(self) -> float:
-        """Of the score that was given last, by the bootstrap over examples or questions."""
-        return 0.0 if self.said is None else standard_error(self.task, self.said, self.examples, seed=0)
+    def worth(self, outputs: Array, examples: Examples) -> float:
+        """How good a teacher is, 1 at best: the share of right answers, or `worth_name`."""
+        return 1.0 - float(self.wrong(self.said(outputs, examples.groups).labels, examples).mean())
 
-    @cached_property
-    def _sign(self) -> float:
-        return 1.0 if higher_is_better(self.task.main_metric) else -1.0
+    def divided(self, examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
+        """The examples less a part of so many questions, and that part."""
+        return carve(examples, count, kind=self.name, seed=seed)

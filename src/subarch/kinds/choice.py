@@ -11,7 +11,9 @@ from subarch.kinds.floors.baseline import Floors, Read, whole
 from subarch.kinds.rows import RowKind, outputs_of
 from subarch.tasks.base import Array, Examples, Task, TaskData
 from subarch.tasks.scoring.predictions import Predictions, chosen_rows
+from subarch.tasks.splits import carve_groups
 from subarch.training.losses import ChoiceDivergence, Loss, choice_errors, choice_loss
+from subarch.training.socrates import Answers, asked, choices_said
 
 
 class Choice(RowKind):
@@ -63,6 +65,28 @@ class Choice(RowKind):
         assert examples.groups is not None
         mine, theirs = (chosen_rows(outputs_of(said), examples.groups) for said in (one, other))
         return np.asarray(mine == theirs)
+
+    def said(self, outputs: Array, groups: Array | None) -> Answers:
+        """The highest row of each group."""
+        assert groups is not None
+        return choices_said(outputs[:, 0].astype(np.float64), groups)
+
+    def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
+        """All rows of a group of which a wrong row is chosen."""
+        assert examples.labels is not None
+        assert examples.groups is not None
+        numbers = np.unique(examples.groups, return_inverse=True)[1]
+        # A question may have several right rows, of which one is chosen.
+        return np.asarray((np.bincount(numbers, found * examples.labels) == 0)[numbers])
+
+    def worth(self, outputs: Array, examples: Examples) -> float:
+        """The share of questions that are answered right."""
+        wrong = self.wrong(self.said(outputs, examples.groups).labels, examples)
+        return 1.0 - asked(examples.take(np.flatnonzero(wrong))) / asked(examples)
+
+    def divided(self, examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
+        """Whole groups."""
+        return carve_groups(examples, count, seed=seed)
 
     def task_loss(self, labels: Array | None) -> Loss:
         """Cross-entropy over the rows of each group."""

@@ -10,6 +10,7 @@ from subarch.kinds.rows import RowKind, outputs_of
 from subarch.tasks.base import Array, Examples, TaskData
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.training.losses import Divergence, Loss, task_loss
+from subarch.training.socrates import Answers, classes_said
 
 
 class Classification(RowKind):
@@ -20,9 +21,15 @@ class Classification(RowKind):
     expected = None
     problem_type = "single_label_classification"
 
+    has_classes = True
+
     def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array:
         """The same class."""
         return np.asarray(outputs_of(one).argmax(1) == outputs_of(other).argmax(1))
+
+    def said(self, outputs: Array, groups: Array | None) -> Answers:
+        """The likeliest class, and its probability."""
+        return classes_said(outputs)
 
     def task_loss(self, labels: Array | None) -> Loss:
         """Cross-entropy."""

@@ -13,7 +13,9 @@ from subarch.kinds.base import Tokenised
 from subarch.kinds.floors.baseline import Floors, Read, whole
 from subarch.kinds.rows import RowKind
 from subarch.tasks.base import Array, Examples, TaskData
+from subarch.tasks.scoring.metrics import METRICS
 from subarch.training.losses import Loss, OutputDistance, RegressionLoss
+from subarch.training.socrates import Answers, graded, numbers_said
 
 _ERROR = "squared distance from the teacher, in units of its variance"
 
@@ -27,6 +29,23 @@ class Regression(RowKind):
     problem_type = "regression"
     outputs_note = "One real-valued output."
     error_names: ClassVar[dict[str, str]] = {"kl": _ERROR, "cross-entropy": _ERROR}
+
+    has_numbers = True
+    worth_name = "a correlation"
+
+    def said(self, outputs: Array, groups: Array | None) -> Answers:
+        """The numbers."""
+        return numbers_said(outputs)
+
+    def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
+        """A number is right where it rounds to the same step as the label (`socrates.graded`)."""
+        assert examples.labels is not None
+        ends = examples.labels if scale is None else scale
+        return np.asarray(graded(found, ends) != graded(examples.labels, ends))
+
+    def worth(self, outputs: Array, examples: Examples) -> float:
+        """Pearson's correlation."""
+        return float(METRICS["pearson"].function(outputs[:, 0].astype(np.float64), np.asarray(examples.labels)))
 
     def start_head(self, model: PreTrainedModel, train: Examples) -> None:
         """The last bias is the mean answer."""

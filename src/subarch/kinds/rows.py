@@ -19,7 +19,9 @@ from subarch.arch.first_token import first_token_alone
 from subarch.arch.pretrained import has_head, load_classifier
 from subarch.deploy.formats.base import Format, Opening
 from subarch.kinds.base import Kind, Tokenised
-from subarch.tasks.base import Array, Examples, Task
+from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
+from subarch.tasks.columns import Columns
+from subarch.tasks.custom import load_files, load_split
 from subarch.tasks.encode import encode
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.training.classifier import EncodedData, TeacherOutputs
@@ -66,6 +68,14 @@ class RowKind(Kind):
     def sparing(self, model: PreTrainedModel) -> AbstractContextManager[None]:
         """The last layer for the token alone that the classifier reads."""
         return first_token_alone(model)
+
+    def load_files(self, files: Mapping[str, Path], given: Columns, seed: int) -> TaskData:
+        """A table with a label in each row."""
+        return load_rows(files, given, self.name, seed)
+
+    def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+        """Further rows of it."""
+        return load_split(path, task, keep)
 
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
         """One row an example, cut at `max_length`."""
@@ -131,3 +141,18 @@ def outputs_of(said: Predictions) -> Array:
     if said.outputs is None:
         raise ValueError("predictions without outputs, expected those of rows")
     return said.outputs
+
+
+def load_rows(files: Mapping[str, Path], given: Columns, kind: KindName | None, seed: int) -> TaskData:
+    """Read a task of one example a row, as `Kind.load_files`; its labels say of which kind it is, where nobody does."""
+    return load_files(
+        files["train"],
+        files.get("validation"),
+        files.get("test"),
+        kind=kind,
+        seed=seed,
+        text=given.text,
+        text_pair=given.text_pair,
+        label=given.label,
+        keep=given.keep,
+    )

@@ -26,9 +26,12 @@ from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import SETTINGS, Kind, Tokenised
 from subarch.kinds.floors.baseline import Floors, Read, whole
 from subarch.kinds.floors.overlap import empty, overlap
+from subarch.kinds.span_files import holds_questions, load_question_file, load_question_files
 from subarch.tasks.base import Array, Examples, Task, TaskData
+from subarch.tasks.columns import Columns
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.spans import best_spans, tune_threshold
+from subarch.tasks.suites.squad import load_squad_file
 from subarch.tasks.windows import Windows, encode_windows
 from subarch.training.classifier import EncodedData
 from subarch.training.losses import Loss
@@ -92,6 +95,7 @@ class Span(Kind):
         f"{prefix}_{name}" for prefix in ("has_answer", "no_answer", "best") for name in ("exact_match", "f1")
     )
     draws_head = False
+    grows = False
     pools = False
     cuts = False
 
@@ -128,6 +132,18 @@ class Span(Kind):
     def network(self, model: nn.Module) -> nn.Module:
         """Start and end logits as one."""
         return SpanModel(model)
+
+    def recognises(self, train: Path, given: Columns) -> bool:
+        """SQuAD's JSON, or columns for question, context and answers."""
+        return holds_questions(train, given)
+
+    def load_files(self, files: Mapping[str, Path], given: Columns, seed: int) -> TaskData:
+        """Questions with answers in a text."""
+        return load_question_files(files, given, seed)
+
+    def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
+        """Further questions; of a published task in its official layout, which is repaired where it has to be."""
+        return load_question_file(path, task, keep) if task.source is None else load_squad_file(path)[0]
 
     def labelled(self, examples: Examples) -> bool:
         """Whether the accepted answers are known."""

@@ -12,6 +12,7 @@ from subarch.arch.configuration import SIGMOID
 from subarch.deploy.formats.registry import format_in
 from subarch.deploy.runtime import answer
 from subarch.errors import DataError, ModelError
+from subarch.kinds.registry import kind_of
 from subarch.running.machine import describe_machine
 from subarch.stages.inputs import ModelFolder, aligned
 from subarch.stages.matching import listed
@@ -108,14 +109,15 @@ def check_teacher(
     """
     data = aligned(data, teacher)
     task = data.task
-    if session.teacher_known or task.kind not in ("classification", "regression") or data.train.labels is None:
+    kind = kind_of(task)
+    if session.teacher_known or not (kind.has_classes or kind.has_numbers) or data.train.labels is None:
         return None
-    if task.kind == "regression":
+    if kind.has_numbers:
         _check_scale(teacher, data, force=force)
     asked = _asked(teacher, task, data.train, max_length or task.max_length)
     if asked is None:
         return None
-    if task.kind == "regression":
+    if kind.has_numbers:
         told, hint = _of_numbers(asked[0][:, 0], asked[1])
     else:
         told, hint = _of_classes(teacher, task, agreement_of(*asked))
@@ -142,7 +144,7 @@ def check_order(
     Raises:
         ModelError: Another order of the classes fits, and this one does not.
     """
-    match = model.match(task) if task.kind == "classification" else None
+    match = model.match(task) if task.labels else None
     if match is None or match.note is None:
         return
     session.tell("phase", name="note", detail=match.note)

@@ -23,7 +23,7 @@ from subarch.stages.growth.settings import COMPRESS_PRESETS as PRESETS
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.growth.transforming import require_possible
 from subarch.stages.inputs import ModelFolder, load_data
-from subarch.stages.looking import describe, look
+from subarch.stages.looking import look
 from subarch.stages.output import OutputFolder, Result, claim, is_finished
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import TaskData
@@ -62,9 +62,8 @@ def compress(config: CompressConfig, session: Session | None = None, *, started:
     described: dict[str, Any] = {}
     if not is_finished(config.out):
         cuts = config.extract.space.vocabulary < 1
-        described = describe(data, session)
-        found = look(teacher, data, config.length_for(data.task), session, config.data, cuts=cuts)
-        data = replace(data, notes=(*described["lines"], *found))
+        described = look(teacher, data, config.length_for(data.task), session, config.data, cuts=cuts)
+        data = replace(data, notes=(*described["lines"], *described["found"]))
     session = replace(session, teacher_known=True)
     with claim(config.out, "compress", config, data.fingerprint, {"teacher": teacher.path}) as folder:
         if folder.result is not None:

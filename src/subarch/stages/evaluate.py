@@ -117,7 +117,7 @@ def predict_task(
     if match is not None:
         outputs = outputs[:, list(match.order)]
     said = kind.as_set(kind.predictions(outputs, rows, examples), model.path)
-    return replace(said, threshold=float("inf")) if task.name in ALWAYS_ANSWERED else said
+    return replace(said, threshold=float("inf")) if task.source and task.name in ALWAYS_ANSWERED else said
 
 
 def opened(model: ModelFolder, task: Task, engine: Path | None = None) -> Callable[[Tokenised], Array]:

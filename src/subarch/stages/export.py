@@ -21,6 +21,7 @@ from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session
 from subarch.storage import folder_bytes, replacing_file, storage_errors, write_json
+from subarch.training.processes import require_one_process
 
 CHECK_LENGTHS = (3, 8, 17, 32, 64)
 
@@ -57,6 +58,7 @@ def export(config: ExportConfig, session: Session | None = None) -> Result:
         MissingExtraError: The extra of a format is not installed.
         SubarchError: An export that should say what PyTorch says does not.
     """
+    require_one_process("export")
     written = _written(config.formats)
     for each in written:
         each.require()

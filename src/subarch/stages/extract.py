@@ -22,7 +22,7 @@ from subarch.stages.extraction.runs import CandidateRuns
 from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.looking import describe, look
+from subarch.stages.looking import look
 from subarch.stages.output import Result, claim, is_finished
 from subarch.stages.session import Session
 from subarch.storage import write_json
@@ -40,8 +40,9 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
 
     Returns:
         Metrics: `maximum_point`, `candidates` (with parameters, latency_ms, error, error_interval, w), `chosen`,
-        `tied`, `front`, `failed`, `imitated_layers` (of the teacher, from 1, for each layer of the student); files:
-        `architecture.json`, `candidates.html`, `candidates.csv` and the folder `student` (not trained).
+        `tied`, `front`, `failed`, `imitated_layers` (of the teacher, from 1, for each layer of the student), and `data`
+        of a task, as `looking.look`; files: `architecture.json`, `candidates.html`, `candidates.csv` and the folder
+        `student` (not trained).
 
     Raises:
         UserError: Data, teacher, space or output folder that cannot be used.
@@ -52,8 +53,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
     teacher = ModelFolder.of(config.teacher)
     source = open_source(config, teacher)
     candidate_space(config, teacher.architecture, source.least_vocabulary)
-    if not is_finished(config.out):
-        source.look(session)
+    described = {} if is_finished(config.out) else source.look(session)
     with claim(config.out, "extract", config, source.fingerprint, {"teacher": teacher.path}) as folder:
         if folder.result is not None:
             return folder.result
@@ -65,7 +65,7 @@ def extract(config: ExtractConfig, session: Session | None = None) -> Result:
             plan = read_or_make_plan(config, session, workshop, space, folder.path)
             runs = CandidateRuns(plan=plan, workshop=workshop, session=session, run=run, folder=folder.path)
             rungs = _search(config, session, plan, runs)
-            metrics = _metrics(config, plan, rungs) | {"failed": runs.failed}
+            metrics = _metrics(config, plan, rungs) | {"failed": runs.failed} | described
             run.log({"chosen_w": metrics["candidates"][metrics["chosen"]]["w"]}, step=0)
             artifacts = _write(folder.path, workshop, rungs[-1].extraction, metrics)
             run.artifact(artifacts["table"])
@@ -80,8 +80,8 @@ class Source(Protocol):
     least_vocabulary: int
     """Fewest tokens that students can have."""
 
-    def look(self, session: Session) -> None:
-        """Compare the teacher with the data before anything is weighed, and tell what was found.
+    def look(self, session: Session) -> dict[str, Any]:
+        """Compare the teacher with the data before anything is weighed, and tell what was found; for the metrics.
 
         Raises:
             UserError: They do not fit together.
@@ -102,19 +102,12 @@ class TaskSource:
         self.name, self.fingerprint = data.task.name, self.data.fingerprint
         self.least_vocabulary = max(1, round(config.space.vocabulary * teacher.architecture.vocab_size))
 
-    def look(self, session: Session) -> None:
+    def look(self, session: Session) -> dict[str, Any]:
         """Compare teacher, tokenizer and texts before anything is trained; see `looking.look`."""
         assert self.config.data is not None
         cuts = self.config.space.vocabulary < 1
-        describe(self._loaded, session)
-        look(
-            self.teacher,
-            self._loaded,
-            self.config.max_length or self.data.task.max_length,
-            session,
-            self.config.data,
-            cuts=cuts,
-        )
+        length = self.config.max_length or self.data.task.max_length
+        return {"data": look(self.teacher, self._loaded, length, session, self.config.data, cuts=cuts)}
 
     def open(self, folder: Path, deadline: Deadline) -> tuple[Workshop, int]:
         """The workshop, and the vocabulary of its students; the teacher is weighed by fewer rows after `deadline`."""

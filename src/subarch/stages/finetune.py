@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from subarch.arch.build import head_layers
+from subarch.arch.pretrained import check_finite
 from subarch.arch.weights import weight_names
 from subarch.errors import ConfigError, DataError
 from subarch.kinds.registry import kind_of
@@ -94,6 +95,7 @@ def _look(config: FinetuneConfig, session: Session, inputs: Inputs, notes: tuple
     data, model, teacher = inputs
     length = config.length_for(data.task)
     for folder in (model, *(() if teacher is None else (teacher,))):
+        check_finite(folder.path)
         check_reading(folder, data.train, length, session)
     unused = model.unused_head(data.task)
     for note in (*notes, *(() if unused is None else (unused,))):

@@ -26,8 +26,11 @@ _PARTS = (
     "vocab*",
     "merges.txt",
     "*.model",
+    "modules.json",
+    "*_Pooling/config.json",
 )
-"""Configuration, weights and tokenizer; not what else a training leaves beside them."""
+"""Configuration, weights, tokenizer, and what sentence-transformers takes for the vector of a text; not what else a
+training leaves beside them."""
 
 
 def fingerprint(place: Path) -> str | None:
@@ -49,7 +52,8 @@ def fingerprint(place: Path) -> str | None:
 
 
 def _parts(folder: Path) -> dict[str, Path]:
-    return {file.name: file for part in _PARTS for file in folder.glob(part) if file.is_file()}
+    files = [file for part in _PARTS for file in folder.glob(part) if file.is_file()]
+    return {file.relative_to(folder).as_posix(): file for file in files}
 
 
 def _of_file(path: Path) -> str:

@@ -23,16 +23,17 @@ from subarch.arch.weights import weight_names
 from subarch.deploy.formats.registry import format_in
 from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import Kind, Tokenised
-from subarch.kinds.registry import KINDS, kind_of
+from subarch.kinds.registry import KINDS, kind_of, load_own
 from subarch.stages.matching import Match, in_order, match_classes, renumbered, split_names
 from subarch.tasks.base import Examples, Task, TaskData
-from subarch.tasks.custom import load_files
+from subarch.tasks.columns import Columns
 from subarch.tasks.cuts import Cut, measure_cut
 from subarch.tasks.encode import Encoded, encode
 from subarch.tasks.overlap import drop_overlap
 from subarch.tasks.registry import load_task
 from subarch.training.classifier import EncodedData
 
+_USUAL_PROBLEM = next(kind.problem_type for kind in KINDS.values() if kind.has_classes)
 _HINT = "fine-tune it on the task first"
 
 MEAN_ROWS = 500
@@ -48,7 +49,7 @@ class DataConfig:
     task: str | None = None
     """Name of a built-in task."""
     train: Path | None = None
-    """A CSV, TSV, JSONL or Parquet file, instead of a task."""
+    """A CSV, TSV, JSONL or Parquet file, or SQuAD's JSON, instead of a task."""
     valid: Path | None = None
     """Rows that select; made from the training rows when absent."""
     test: Path | None = None
@@ -59,8 +60,8 @@ class DataConfig:
     """Column of the second text, if any."""
     label: str | None = None
     """Column of the label."""
-    kind: Literal["classification", "regression"] | None = None
-    """What the label is, where it cannot be guessed."""
+    kind: Literal["classification", "regression", "span"] | None = None
+    """What the label is, where it cannot be guessed; span: answers in a text."""
     data_dir: Path | None = None
     """Folder of official files; SUBARCH_DATA by default, else the Hub."""
     casting: Literal["standard", "paper"] = "standard"
@@ -108,17 +109,10 @@ def _read(config: DataConfig, keep: tuple[str, ...]) -> TaskData:
         return load_task(config.task, data_dir=config.data_dir, seed=DATA_SEED, casting=config.casting)
     if config.train is None:
         raise ConfigError("got --test but no --train, expected rows to train on", "subarch evaluate alone needs none")
-    return load_files(
-        config.train,
-        config.valid,
-        config.test,
-        text=config.text,
-        text_pair=config.text_pair,
-        label=config.label,
-        kind=config.kind,
-        keep=keep,
-        seed=DATA_SEED,
-    )
+    given = Columns(text=config.text, text_pair=config.text_pair, label=config.label, keep=keep)
+    found = {"train": config.train, "validation": config.valid, "test": config.test}
+    files = {split: path for split, path in found.items() if path is not None}
+    return load_own(files, given, config.kind, DATA_SEED)
 
 
 @dataclass(frozen=True)
@@ -301,7 +295,7 @@ class ModelFolder:
         if other.problem_type is None:
             return f"a head for {other.expected}"
         problem = self.config.get("problem_type")
-        usual = problem is None or (len(self.labels) > 1 and problem == KINDS["classification"].problem_type)
+        usual = problem is None or (problem == _USUAL_PROBLEM and len(self.labels) > 1)
         kind = "" if usual else f" ({problem})"
         return ", ".join(self.labels) + kind
 

@@ -19,6 +19,7 @@ from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.stages.output import Result, claim
 from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import Examples, Task
+from subarch.training.processes import require_one_process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ def latency(config: LatencyConfig, session: Session | None = None) -> Result:
         `latency_ms_high` (quartiles), `speedup` over the first model (median of the ratios within repeats); and
         `threads`. Tokenisation is not included.
     """
+    require_one_process("latency")
     session = session or Session()
     data = load_data(config.data)
     folders = [ModelFolder.of_any(source) for source in config.models]

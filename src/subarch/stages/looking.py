@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from subarch.arch.pretrained import check_finite
 from subarch.stages.agreement import check_teacher
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned
 from subarch.stages.output import plain
@@ -34,8 +35,8 @@ def describe(data: TaskData, session: Session) -> dict[str, Any]:
 
 def look(
     teacher: ModelFolder, data: TaskData, max_length: int, session: Session, config: DataConfig, *, cuts: bool
-) -> tuple[str, ...]:
-    """Compare a teacher with the data, and tell what was found.
+) -> dict[str, Any]:
+    """Tell what was understood of the data, compare a teacher with them, and tell what was found.
 
     Args:
         teacher: Fine-tuned on the task or not.
@@ -46,11 +47,13 @@ def look(
         cuts: Whether the vocabulary of students will be cut.
 
     Returns:
-        The lines that were told, for the report.
+        As `describe`, and `found`: the lines of the comparison.
 
     Raises:
-        UserError: A tokenizer, a teacher or labels that do not fit together.
+        UserError: A teacher with numbers that are none, or a tokenizer, a teacher or labels that do not fit together.
     """
+    check_finite(teacher.path)
+    described = describe(data, session)
     if config.labels is not None:
         teacher.require_answers(data.task)
     if cuts:
@@ -62,4 +65,4 @@ def look(
             told.append(note)
     if teacher.answers(data.task):
         told.append(check_teacher(teacher, data, max_length, session, force=config.force))
-    return tuple(line for line in told if line is not None)
+    return described | {"found": [line for line in told if line is not None]}

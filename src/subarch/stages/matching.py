@@ -85,7 +85,7 @@ def in_order(data: TaskData, labels: tuple[str, ...] | None) -> TaskData:
     if labels is None:
         return data
     task = data.task
-    if task.kind != "classification" or sorted(labels) != sorted(task.labels):
+    if not task.labels or sorted(labels) != sorted(task.labels):
         found = listed(task.labels) if task.labels else f"none, {task.name} is a {task.kind}"
         raise ConfigError(f"--labels is {listed(labels)}, but the classes of the data are {found}", "name each once")
     order = tuple(labels.index(label) for label in task.labels)

@@ -19,6 +19,7 @@ from subarch.stages.fingerprints import fingerprint
 from subarch.storage import (
     UNFINISHED,
     begin_unfinished,
+    end_unfinished,
     read_dataclass,
     read_json,
     remove_unfinished,
@@ -98,7 +99,6 @@ class OutputFolder:
             seconds=round(seconds, 3),
         )
         write_json(self.path / RESULT_FILE, result.to_json())
-        remove_unfinished(self.path)
         return result
 
 
@@ -190,6 +190,8 @@ def claim(
                 _leave(path, before, made)
             raise
     finally:
+        if is_finished(path):
+            end_unfinished(path)
         lock.release()
 
 

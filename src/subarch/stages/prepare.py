@@ -26,6 +26,7 @@ from subarch.stages.session import Session
 from subarch.storage import UNFINISHED, remove_unfinished
 from subarch.tasks.corpus.inputs import Source, find_sources
 from subarch.tasks.corpus.shards import SHARDS_FILE, TOKENIZER_FOLDER, Shards, tokenizer_sha256
+from subarch.training.processes import require_one_process
 
 __all__ = ["PrepareConfig", "prepare"]
 
@@ -44,6 +45,7 @@ def prepare(config: PrepareConfig, session: Session | None = None) -> Result:
             no full block to train on; no folder is left then.
         InterruptedRun: Stopped by the user; what is done is kept.
     """
+    require_one_process("prepare")
     session = session or Session()
     sources = find_sources(config.input, None if config.format == "auto" else config.format)
     tokenizer = _tokenizer(config.tokenizer)

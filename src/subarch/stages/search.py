@@ -24,7 +24,7 @@ from subarch.running.executor import Executor
 from subarch.running.process_executor import ProcessExecutor
 from subarch.running.processes import available_processes
 from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.looking import describe, look
+from subarch.stages.looking import look
 from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim, is_finished, plain, read_run
 from subarch.stages.session import Session
 from subarch.stages.trials.attempts import Trying
@@ -63,7 +63,8 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
         Metrics: `trials`, `failed`, `stopped`, `lost` (put aside, since their workers died), `front` (number, params,
         metrics, run_id, and confirmed: mean, std and count of each metric under new seeds on the test split),
         `baseline`, `hypervolume`, `thresholds`, `unmet` (what no trial meets yet, and the nearest), `inert` (parameters
-        that move nothing); files: `report.html`, and the students on the front. Of a note only `noted`.
+        that move nothing), `data` (as `looking.look`); files: `report.html`, and the students on the front. Of a note
+        only `noted`.
 
     Raises:
         UserError: Data, teacher, settings or output folder that cannot be used.
@@ -85,8 +86,7 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
     with ExitStack() as opened:
         # Before anything is written, since a cluster that cannot be reached is the user's to mend.
         executor = None if is_finished(config.out) else opened.enter_context(opened_executor(config, session))
-        if not is_finished(config.out):
-            _look(config, session, teacher, loaded)
+        described = {} if is_finished(config.out) else _look(config, session, teacher, loaded)
         session = replace(session, teacher_known=True)
         folder = opened.enter_context(
             claim(config.out, "search", identity, data.fingerprint, {"teacher": teacher.path})
@@ -98,7 +98,10 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
             return earlier
         write_json(folder.path / RUN_FILE, {**read_run(folder.path), "asked": _repeatable(settings)})
         with session.recorded(folder, f"search {data.task.name}") as run:
-            scene = _Scene(config=config, session=session, folder=folder, run=run, teacher=teacher, data=data)
+            told = described or ({} if earlier is None else earlier.metrics.get("data", {}))
+            scene = _Scene(
+                config=config, session=session, folder=folder, run=run, teacher=teacher, data=data, described=told
+            )
             if not ranks_anew:
                 prepare_shared(config, session.inside(run.run_id, session.deadline), scene.shared)
             work = _Search(scene, sampler)
@@ -110,12 +113,11 @@ def search(config: SearchConfig, session: Session | None = None) -> Result:
         return folder.finish(metrics, work.artifacts, run.run_id, seconds)
 
 
-def _look(config: SearchConfig, session: Session, teacher: ModelFolder, data: TaskData) -> None:
+def _look(config: SearchConfig, session: Session, teacher: ModelFolder, data: TaskData) -> dict[str, Any]:
     """Compare teacher, tokenizer and texts before anything is trained."""
     shares = possible_values(config, "student.vocabulary")
     cuts = shares is None or any(share < 1 for share in shares)
-    describe(data, session)
-    look(teacher, data, config.max_length or data.task.max_length, session, config.data, cuts=cuts)
+    return look(teacher, data, config.max_length or data.task.max_length, session, config.data, cuts=cuts)
 
 
 @contextmanager
@@ -161,6 +163,8 @@ class _Scene:
     run: Run
     teacher: ModelFolder
     data: TaskData
+    described: dict[str, Any]
+    """What was told of the data when the search began."""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -218,7 +222,10 @@ class _Search:
             members=config.confirm.members,
             seeds=config.confirm.seeds,
         )
-        self.reporter = Reporter(folder=scene.folder.path, title=f"search {task.name}", facts=scene.facts)
+        notes = [*scene.described.get("lines", ()), *scene.described.get("found", ())]
+        self.reporter = Reporter(
+            folder=scene.folder.path, title=f"search {task.name}", facts=scene.facts, notes=tuple(notes)
+        )
         self._tidied: set[int] = set()
 
     @property
@@ -253,7 +260,7 @@ class _Search:
         """Write the last page, and return the metrics of the result."""
         run = self.scene.run
         metrics = self.reporter.write(self.driver, self.confirmation.results())
-        metrics["waiting"] = self.confirmation.waiting
+        metrics |= {"waiting": self.confirmation.waiting, "data": self.scene.described}
         run.log({"hypervolume": metrics["hypervolume"], "front": len(metrics["front"])}, step=metrics["trials"])
         run.artifact(self.reporter.path)
         if metrics["unmet"] is not None:

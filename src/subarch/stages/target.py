@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from subarch.errors import ConfigError, DataError, did_you_mean
+from subarch.kinds.registry import kind_of
 from subarch.stages.inputs import DataConfig, load_data
 from subarch.stages.matching import in_order
 from subarch.tasks.base import Examples, Task, TaskData
-from subarch.tasks.custom import load_split
 from subarch.tasks.registry import find_task, load_test
 from subarch.tasks.scoring.predictions import with_ids
-from subarch.tasks.suites.squad import load_squad_file
 from subarch.tasks.tables import READERS
 
 SPLITS = ("dev", "validation", "test")
@@ -34,7 +33,7 @@ class Target:
     @property
     def labelled(self) -> bool:
         """Whether it can be scored."""
-        return "answers" in self.examples.columns if self.task.kind == "span" else self.examples.labels is not None
+        return kind_of(self.task).labelled(self.examples)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -97,7 +96,7 @@ def own_data(config: DataConfig, keep: tuple[str, ...] = ()) -> TaskData:
 def _of_file(path: Path, task: Task, keep: tuple[str, ...]) -> Examples:
     if not path.is_file():
         raise DataError(f"{path} is no file, expected one, or a split: {', '.join(SPLITS)}")
-    return load_squad_file(path)[0] if task.kind == "span" else load_split(path, task, keep)
+    return kind_of(task).load_split(path, task, keep)
 
 
 def _target(task: Task, examples: Examples, labels: tuple[str, ...] | None) -> Target:

@@ -33,6 +33,10 @@ class SplitSummary:
     """Rows whose texts stood in the split before."""
     contradicting: int
     """Labels that a text has in this split beyond its first."""
+    contexts: int | None = None
+    """Different texts in which answers are sought; None where none are."""
+    unanswered: int | None = None
+    """Questions without an answer in theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,8 @@ class DataSummary:
         classes = self.splits["train"].classes
         kind = f"{self.kind}, {len(classes)} classes" if classes else self.kind
         lines = [f"text {self.text!r}{pair}, label {self.label!r}: {kind}"]
+        if self.splits["train"].contexts is not None:
+            lines = [f"question {self.text!r}, context {self.text_pair!r}, answers {self.label!r}: {kind}"]
         lines += [f"{name}: {_rows(split)}" for name, split in self.splits.items() if split.rows]
         for name, split in self.splits.items():
             if split.unlabelled:
@@ -106,6 +112,7 @@ def _summary(examples: Examples, task: Task, unlabelled: int) -> SplitSummary:
     texts = np.fromiter(map(hash, examples.each_key()), dtype=np.int64, count=len(examples))
     doubled = len(texts) - len(np.unique(texts))
     contradicting = _contradicting(texts, labels) if doubled and labels is not None else 0
+    answers = examples.columns.get("answers")
     return SplitSummary(
         rows=len(examples),
         classes=classes,
@@ -113,6 +120,8 @@ def _summary(examples: Examples, task: Task, unlabelled: int) -> SplitSummary:
         unlabelled=unlabelled,
         doubled=doubled,
         contradicting=contradicting,
+        contexts=None if answers is None else len(set(examples.pairs or [])),
+        unanswered=None if answers is None else sum(not accepted for accepted in answers),
     )
 
 
@@ -133,6 +142,9 @@ def _rows(split: SplitSummary) -> str:
     if split.scores is not None:
         low, mean, high = split.scores
         return f"{told}, scores from {low:g} to {high:g}, mean {mean:g}"
+    if split.contexts is not None:
+        unanswered = f", {split.unanswered:,} of them without an answer" if split.unanswered else ""
+        return f"{split.rows:,} questions on {split.contexts:,} contexts{unanswered}"
     if split.classes is None:
         return told
     if len(split.classes) <= SHOWN_CLASSES:

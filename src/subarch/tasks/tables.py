@@ -88,6 +88,27 @@ def read_table(path: Path) -> Table:
     return table
 
 
+def peek_columns(path: Path) -> tuple[str, ...]:
+    """The columns of a file by its first row alone, of JSON lines those of the first object; none where it is no table.
+
+    What is wrong with the file is for `read_table` to say.
+    """
+    packed = path.suffix.lower() == ".gz"
+    suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            return tuple(pq.read_schema(path).names)
+        head = TextFile.of(path).head if suffix in READERS else ""
+        if suffix == ".jsonl":
+            row, _ = json.JSONDecoder().raw_decode(head.lstrip("[ \t\r\n"))
+            return tuple(row) if isinstance(row, dict) else ()
+    except (OSError, ValueError, DataError, pa.ArrowException):
+        return ()
+    header = re.split(r"[\r\n]", head, maxsplit=1)[0]
+    fields = next(csv.reader([header], delimiter=_find_separator(head)), [])
+    return tuple(name.strip().lstrip("\ufeff") for name in fields)
+
+
 def unquoted(field: str) -> str:
     """A field without the quotes that a CSV writer put around it."""
     if len(field) >= 2 and field[0] == field[-1] == '"':

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from subarch.errors import StorageError
+from subarch.errors import StorageError, SubarchError
 from subarch.tracking.channel import ERROR_TAG, PARENT_TAG, TRACEBACK_TAG, Channel
 from subarch.tracking.database import artifact_folder, connect, explained, sqlite_path
 from subarch.tracking.run import NullRun, Run, stored_value, valid_key
@@ -154,6 +154,34 @@ class Record:
                 raise
         points.sort(key=lambda point: (point.step, point.timestamp))
         return sorted({**{point.step: stored_value(point.value) for point in points}, **dict(waiting)}.items())
+
+
+class UnusableRecord(Record):
+    """A record that could not be opened, for those who may not need it: any use raises what opening it raised."""
+
+    def __init__(self, error: SubarchError) -> None:
+        self.uri, self._error = "", error
+
+    def start(
+        self,
+        stage: str,
+        *,
+        name: str,
+        config: Mapping[str, Any],
+        parent: str | None = None,
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Raise."""
+        raise self._error
+
+    def runs(self, stage: str | None = None, parent: str | None = None) -> list[dict[str, Any]]:
+        """Raise."""
+        raise self._error
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """Raise."""
+        raise self._error
 
 
 class NullRecord(Record):

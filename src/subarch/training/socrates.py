@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subarch.tasks.base import Array, Examples, KindName
+from subarch.tasks.base import Array, Examples
 from subarch.tasks.scoring.predictions import chosen_rows
 
 GRADES = 25
@@ -29,25 +29,20 @@ class Answers:
     """(N,) float: the probability of that answer, the same for all rows of a group; 1 for a number."""
 
 
-def answers(kind: KindName, outputs: Array, groups: Array | None = None) -> Answers:
-    """The answers in a model's outputs.
-
-    Args:
-        kind: Of the task; not "span".
-        outputs: (N, C) logits, or (N, 1) scores.
-        groups: (N,) ascending, of a choice task.
-    """
-    if kind == "regression":
-        return Answers(labels=outputs[:, 0].astype(np.float32), confidence=np.ones(len(outputs)))
-    if kind == "choice":
-        assert groups is not None
-        return _choices(outputs[:, 0].astype(np.float64), groups)
+def classes_said(outputs: Array) -> Answers:
+    """The answers in (N, C) logits."""
     shifted = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
     probabilities = shifted / shifted.sum(1, keepdims=True)
     return Answers(labels=outputs.argmax(1).astype(np.int64), confidence=probabilities.max(1))
 
 
-def _choices(scores: Array, groups: Array) -> Answers:
+def numbers_said(outputs: Array) -> Answers:
+    """The answers in (N, 1) scores."""
+    return Answers(labels=outputs[:, 0].astype(np.float32), confidence=np.ones(len(outputs)))
+
+
+def choices_said(scores: Array, groups: Array) -> Answers:
+    """The answers in (N,) scores, of which the highest of each group is one; `groups` (N,) ascending."""
     chosen = chosen_rows(scores[:, None], groups)
     numbers = np.unique(groups, return_inverse=True)[1]
     highest = scores[chosen][numbers]
@@ -56,27 +51,6 @@ def _choices(scores: Array, groups: Array) -> Answers:
     labels = np.zeros(len(scores), dtype=np.int64)
     labels[chosen] = 1
     return Answers(labels=labels, confidence=confidence)
-
-
-def wrong_rows(kind: KindName, found: Array, examples: Examples, scale: Array | None = None) -> Array:
-    """(N,) bool: rows whose answer is not the labelled one, all rows of a group of which a wrong row is chosen.
-
-    Args:
-        kind: Of the task.
-        found: (N,) labels of `answers`.
-        examples: The same rows with their labels.
-        scale: Of numbers: labels whose lowest and highest are the ends of the scale; those of `examples` by default.
-    """
-    assert examples.labels is not None
-    if kind == "regression":
-        scale = examples.labels if scale is None else scale
-        return np.asarray(graded(found, scale) != graded(examples.labels, scale))
-    if kind != "choice":
-        return np.asarray(found != examples.labels)
-    assert examples.groups is not None
-    numbers = np.unique(examples.groups, return_inverse=True)[1]
-    # A question may have several right rows, of which one is chosen.
-    return np.asarray((np.bincount(numbers, found * examples.labels) == 0)[numbers])
 
 
 def graded(values: Array, scale: Array) -> Array:

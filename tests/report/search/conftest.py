@@ -114,6 +114,7 @@ def make_content(trials: int = 60, seed: int = 0) -> dict[str, Any]:
         "trials": [_trial(number, _params(rng) if number else baseline, rng) for number in range(trials)],
         "baseline": 0,
         "inert": ["loop.weight_decay"],
+        "notes": ["text 'text', label 'label': classification, 2 classes", "3 of 40 rows of test stand in train"],
         "facts": {"teacher": "all-MiniLM-L6-v2", "sampler": "bayesian, seed 0", "command": "subarch search r.toml"},
         "running": False,
     }

@@ -64,9 +64,15 @@ def test_the_sections_in_their_order(content):
         "What failed and why",
         "The front side by side",
         "Slices",
+        "The data",
         "Facts",
         "All trials",
     ]
+
+
+def test_what_was_told_of_the_data_is_on_the_page(content):
+    page = Page(search_page(content))
+    assert all(note in page.text for note in content["notes"]) and len(content["notes"]) == 2
 
 
 def test_the_page_loads_nothing(content):
@@ -137,7 +143,7 @@ def test_all_failed_has_no_empty_figures(content, classify):
     page = search_page(
         classify(without(content, "importance", "curves", "slices") | {"trials": failed, "confirmed": []})
     )
-    assert re.findall("<h2>(.*?)</h2>", page) == ["What failed and why", "Facts", "All trials"]
+    assert re.findall("<h2>(.*?)</h2>", page) == ["What failed and why", "The data", "Facts", "All trials"]
     assert 'class="plot"' not in page
 
 

@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from stages import tiny, tiny_agora
 from subarch.api import configured, run_stage
 from subarch.errors import BudgetError, DivergedError
+from subarch.kinds.registry import kind_of
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
 from subarch.running.executor import InProcessExecutor
@@ -24,7 +25,7 @@ from subarch.stages.growth.timaeus import expansion_outputs
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.stages.session import Session
 from subarch.training.predict import predict
-from subarch.training.socrates import answers, asked, wrong_rows
+from subarch.training.socrates import asked
 
 ROW = {"iteration", "replay", "scores", "best", "best_score", "bound", "mistakes", "produced", "added"}
 ROW |= {"pruned", "remaining"}
@@ -165,7 +166,7 @@ def test_points_are_varied_mistakes_with_socrates_answers(whole, school, kind):
     best = [each["theta"] for each in first["scores"]].index(first["best"])
     outputs = expansion_outputs(out / f"trainings/01-0-{best:03d}")
     scale = np.concatenate([data.train.labels, expansion.labels])
-    wrong = wrong_rows(task.kind, answers(task.kind, outputs, expansion.groups).labels, expansion, scale)
+    wrong = kind_of(task).wrong(kind_of(task).said(outputs, expansion.groups).labels, expansion, scale)
     mistakes = expansion.take(np.flatnonzero(wrong))
     assert set(examples.columns["source"]) <= set(mistakes.columns["id"])
     assert asked(mistakes) == first["mistakes"]
@@ -175,7 +176,7 @@ def test_points_are_varied_mistakes_with_socrates_answers(whole, school, kind):
     assert kind == "copa" or (not known & set(keys) and len(set(keys)) == len(keys))
     (config,) = configured("finetune", as_read(result)).args
     socrates = ModelFolder.of(school(kind)["teacher"])
-    said = answers(task.kind, socrates_outputs(config, socrates, task, examples), examples.groups)
+    said = kind_of(task).said(socrates_outputs(config, socrates, task, examples), examples.groups)
     assert np.allclose(said.labels, examples.labels, atol=0.1)
     assert np.allclose(said.confidence, examples.columns["confidence"], atol=0.05)
     if kind == "copa":
@@ -355,7 +356,7 @@ def test_what_compares_iterations_is_apart_from_what_grows(grown):
     best, accuracies = ModelFolder.of(out), []
     for part in (reserved, data.validation):
         encoded = best.encode(part, 24)
-        outputs = predict(best.classifier(data.task), encoded.encoded, encoded.pad_token_id)
+        outputs = predict(best.model_for(data.task), encoded.encoded, encoded.pad_token_id)
         accuracies.append(float((outputs.argmax(1) == part.labels).mean()))
     assert result.metrics["score"] == pytest.approx(accuracies[0])
     trainings = [json.loads(path.read_text()) for path in (out / "trainings").glob("*/training.json")]

@@ -49,7 +49,7 @@ def test_the_teachers_outputs_are_those_of_the_teacher(searches, kind):  # noqa:
     batch = dict(whole.train.batch(rows))
     batch.pop("labels")
     with torch.no_grad():
-        expected = teacher.classifier(task).eval()(**batch, output_hidden_states=True)
+        expected = teacher.model_for(task).eval()(**batch, output_hidden_states=True)
     logits = torch.stack([expected[key] for key in expected if "logits" in key], -1).squeeze(-1)
     real = batch["attention_mask"].bool()
     if kind == "span":

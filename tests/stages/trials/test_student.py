@@ -41,7 +41,7 @@ def donor_of(folder, task=CLASSES):
     teacher = ModelFolder(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = teacher.classifier(task).eval()
+        model = teacher.model_for(task).eval()
     sizes = teacher.architecture
     ramps = {
         "hidden": torch.arange(sizes.hidden_size).numpy(),

@@ -1,7 +1,7 @@
 """What a search's page shows, as values: read from a plain dict in which anything may be missing.
 
 The dict holds `title`, `subtitle`, `metrics`, `parameters`, `trials`, `baseline`, `front`, `hypervolume`,
-`importance`, `inert`, `confirmed`, `slices`, `curves`, `facts` and `running`. Keys that are trial numbers may
+`importance`, `inert`, `confirmed`, `slices`, `curves`, `notes`, `facts` and `running`. Keys that are trial numbers may
 be text, as JSON makes them. None, NaN and infinity count as not measured.
 """
 
@@ -70,6 +70,7 @@ class Search:
     confirmed: Mapping[int, Mapping[str, Mapping[str, float]]]
     slices: Mapping[int, Mapping[str, Mapping[str, Mapping[str, float]]]]
     curves: Mapping[int, list[list[float]]]
+    notes: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     running: bool = False
 
@@ -128,6 +129,7 @@ def read(content: Mapping[str, Any]) -> Search:
         confirmed={int(row["number"]): row.get("metrics", {}) for row in _rows(cleaned, "confirmed")},
         slices={int(number): slices for number, slices in cleaned.get("slices", {}).items()},
         curves={int(number): list(points) for number, points in cleaned.get("curves", {}).items()},
+        notes=tuple(map(str, cleaned.get("notes", ()))),
         facts={str(key): str(value) for key, value in cleaned.get("facts", {}).items()},
         running=bool(cleaned.get("running", False)),
     )

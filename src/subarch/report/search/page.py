@@ -36,6 +36,7 @@ def search_page(content: Mapping[str, Any]) -> str:
         _failures(search),
         _members(search),
         _slices(search),
+        _notes(search),
         _facts(search),
         _trials(search),
     )
@@ -180,6 +181,11 @@ def _slices(search: Search) -> str:
             summary = f"The other {count - members.WORST_SLICES} of {name}"
             blocks.append(f"<details><summary>{escape(summary)}</summary>{document.table(rest, 'beside')}</details>")
     return document.section("Slices", *blocks)
+
+
+def _notes(search: Search) -> str:
+    found = "".join(f"<li>{escape(note)}</li>" for note in search.notes)
+    return document.section("The data", f'<ul class="notes">{found}</ul>' if found else "")
 
 
 def _facts(search: Search) -> str:

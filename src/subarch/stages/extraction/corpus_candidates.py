@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_masked_lm
 from subarch.arch.families import family_of
-from subarch.arch.pretrained import has_mlm_head, load_masked_lm, quiet_transformers
+from subarch.arch.pretrained import check_finite, has_mlm_head, load_masked_lm, quiet_transformers
 from subarch.errors import ConfigError, DataError, ModelError
 from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
@@ -259,8 +259,10 @@ class CorpusSource:
             )
         return cls(config, shards, teacher)
 
-    def look(self, session: Session) -> None:
-        """`of` has compared the shards with the teacher; texts are as `prepare` told."""
+    def look(self, session: Session) -> dict[str, Any]:
+        """Nothing to tell: `of` has compared the shards with the teacher; texts are as `prepare` told."""
+        check_finite(self.teacher.path)
+        return {}
 
     def open(self, folder: Path, deadline: Deadline) -> tuple[CorpusWorkshop, int]:
         """The workshop, and the vocabulary of its students; its teacher is weighed by a few blocks in any case."""

@@ -42,7 +42,6 @@ from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tracking.record import Run
 from subarch.training.agora import Growth, Trained, best_of
 from subarch.training.classifier import EncodedData, TeacherOutputs
-from subarch.training.socrates import answers, wrong_rows
 
 TRAININGS, POINTS, ANSWERS = "trainings", "points", "answers"
 GROWING = 0.08
@@ -124,11 +123,11 @@ class TaskAcademy:
 
     def mistakes(self, best: Trained) -> Examples:
         """Rows of E that a finished training gets wrong, whole groups of a choice."""
-        growing, kind = self.growing, self.data.task.kind
-        found = answers(kind, expansion_outputs(self.place_of(best)), growing.groups)
+        growing, kind = self.growing, kind_of(self.data.task)
+        found = kind.said(expansion_outputs(self.place_of(best)), growing.groups)
         # A part of E may lack the ends of the scale.
         labels = [part.labels for part in (self.data.train, self.data.validation) if part.labels is not None]
-        return growing.take(np.flatnonzero(wrong_rows(kind, found.labels, growing, np.concatenate(labels))))
+        return growing.take(np.flatnonzero(kind.wrong(found.labels, growing, np.concatenate(labels))))
 
     def place_of(self, trained: Trained) -> Path:
         """Folder of a finished training."""

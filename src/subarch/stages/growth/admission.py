@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from subarch.errors import ConfigError, DataError, ModelError
+from subarch.kinds.registry import kind_of
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.points import PointMaker, socrates_outputs
 from subarch.stages.growth.settings import LEAST_ACCURACY, AgoraConfig
@@ -15,10 +16,8 @@ from subarch.stages.growth.transforming import mining_for, transformations_for
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
-from subarch.tasks.scoring.metrics import METRICS
 from subarch.tasks.scoring.predictions import with_ids
-from subarch.tasks.splits import carve, carve_groups
-from subarch.training.socrates import answers, asked, balanced, wrong_rows
+from subarch.training.socrates import asked, balanced
 
 SMALLEST_EXPANSION = 10
 """Questions of E below which its mistakes say nothing."""
@@ -47,9 +46,10 @@ def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
         DataError: E is too small, or has one class only.
     """
     settings = settings_of(config)
-    if data.task.kind == "span":
+    kind = kind_of(data.task)
+    if not kind.grows:
         raise ConfigError(
-            f"agora cannot grow {data.task.name}: it asks for spans",
+            f"agora cannot grow {data.task.name}: it asks for {kind.expected}",
             "cast the questions as pairs, or leave --agora out",
         )
     train, validation = _named(data.train, "train"), _named(data.validation, "validation")
@@ -66,7 +66,7 @@ def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
         raise DataError(
             "all examples of the expansion set have the same label, expected several", "give other rows with --valid"
         )
-    if settings.balance != "none" and data.task.kind == "classification":
+    if settings.balance != "none" and kind.has_classes:
         assert train.labels is not None
         rng = np.random.default_rng(config.seed)
         train = train.take(balanced(train.labels, len(data.task.labels), rng))
@@ -87,9 +87,7 @@ def divided(config: FinetuneConfig, task: Task, expansion: Examples, rounds: int
     reserved = round(settings_of(config).reserved * asked(expansion))
     if rounds == 1 or min(reserved, asked(expansion) - reserved) < SMALLEST_EXPANSION:
         return expansion, expansion
-    if task.kind == "choice":
-        return carve_groups(expansion, reserved, seed=config.seed)
-    return carve(expansion, reserved, kind=task.kind, seed=config.seed)
+    return kind_of(task).divided(expansion, reserved, config.seed)
 
 
 def admit(
@@ -123,7 +121,7 @@ def admit(
     session.phase("examining Socrates", f"on {asked(data.validation):,} examples")
     accuracy = _accuracy(config, socrates, data)
     if accuracy < LEAST_ACCURACY:
-        measured = "a correlation" if data.task.kind == "regression" else "an accuracy"
+        measured = kind_of(data.task).worth_name
         what = f"the teacher {socrates.path} has {measured} of {accuracy:.3f} on the expansion set"
         if not (settings.force or config.data.force):
             raise ModelError(f"{what}, expected at least 2/3", "give a better teacher, or --force")
@@ -139,7 +137,7 @@ def _doubts(settings: AgoraConfig, data: TaskData) -> Iterator[str]:
     count = asked(expansion)
     if count < FEW:
         yield f"the expansion set has {count} examples: what it selects is mostly chance; more rows: --valid FILE"
-    if task.kind == "classification":
+    if kind_of(task).has_classes:
         assert expansion.labels is not None
         counts = np.bincount(expansion.labels, minlength=len(task.labels))
         if counts.max() > LOPSIDED * counts.min():
@@ -156,13 +154,7 @@ def settings_of(config: FinetuneConfig) -> AgoraConfig:
 def _accuracy(config: FinetuneConfig, socrates: ModelFolder, data: TaskData) -> float:
     task, expansion = data.task, data.validation
     outputs = socrates_outputs(config, socrates, task, expansion)
-    if task.kind == "regression":
-        return float(METRICS["pearson"].function(outputs[:, 0].astype(np.float64), np.asarray(expansion.labels)))
-    found = answers(task.kind, outputs, expansion.groups)
-    wrong = wrong_rows(task.kind, found.labels, expansion)
-    if task.kind == "choice":
-        return 1.0 - asked(expansion.take(np.flatnonzero(wrong))) / asked(expansion)
-    return 1.0 - float(wrong.mean())
+    return kind_of(task).worth(outputs, expansion)
 
 
 def _named(examples: Examples, split: str) -> Examples:

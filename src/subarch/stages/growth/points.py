@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
+from subarch.kinds.registry import kind_of
 from subarch.running.budget import Deadline
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.settings import AgoraConfig
@@ -28,7 +29,7 @@ from subarch.training.augment.window import Window
 from subarch.training.precision import cast_weights, inference_dtype
 from subarch.training.predict import predict
 from subarch.training.processes import process_state
-from subarch.training.socrates import Answers, answers, asked, balanced
+from subarch.training.socrates import Answers, asked, balanced
 
 METADATA = b"subarch"
 MOST_EACH = 20
@@ -146,7 +147,7 @@ class PointMaker:
         each = 1
         if wanted is not None and len(sources):
             each = min(MOST_EACH, math.ceil(wanted / len(sources) / max(1, len(self.transformations))))
-        balance = self.settings.balance != "none" and self.data.task.kind == "classification"
+        balance = self.settings.balance != "none" and kind_of(self.data.task).has_classes
         enough = None if balance or self.settings.confidence else wanted
         made = self._in_time(sources, each, rng, (deadline, enough))
         if balance and self.settings.balance == "fill" and len(made):
@@ -206,7 +207,7 @@ class PointMaker:
             assert self.data.validation.labels is not None
             return Answers(labels=self.data.validation.labels[:0], confidence=np.zeros(0))
         outputs = _outputs(self._teacher, self.socrates, examples, self.config.length_for(task))
-        return answers(task.kind, outputs, examples.groups)
+        return kind_of(task).said(outputs, examples.groups)
 
     @cached_property
     def _teacher(self) -> PreTrainedModel:

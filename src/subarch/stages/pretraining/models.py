@@ -14,7 +14,7 @@ from transformers import CONFIG_MAPPING, PreTrainedModel
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_masked_lm
-from subarch.arch.pretrained import has_mlm_head, load_masked_lm, load_tokenizer
+from subarch.arch.pretrained import check_finite, has_mlm_head, load_masked_lm, load_tokenizer
 from subarch.arch.published import bort_architecture
 from subarch.errors import ConfigError, DataError, ModelError
 from subarch.stages.inputs import ModelFolder
@@ -141,11 +141,11 @@ class Inputs:
 
 
 def open_inputs(config: PretrainConfig) -> Inputs:
-    """Read and check everything, without loading weights.
+    """Read and check everything, before a model is built.
 
     Raises:
         DataError: No shards, or none to train on.
-        ModelError: A teacher without a head, models of another tokenizer or vocabulary.
+        ModelError: A teacher without a head, models of another tokenizer or vocabulary, or with NaN in them.
         ConfigError: An architecture that cannot be, or blocks longer than a model reads.
     """
     shards = Shards.open(config.data)
@@ -156,6 +156,7 @@ def open_inputs(config: PretrainConfig) -> Inputs:
     for folder in (teacher, start):
         if folder is not None:
             _require_tokenizer(shards, folder)
+            check_finite(folder.path)
     architecture = start.architecture if start else _architecture(str(config.architecture), teacher, shards)
     inputs = Inputs(config=config, shards=shards, teacher=teacher, start=start, architecture=architecture)
     _require_vocabulary(inputs)

@@ -36,6 +36,8 @@ class Reporter:
     folder: Path
     title: str
     facts: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    """What was told of the data."""
     _due: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     @property
@@ -82,6 +84,7 @@ class Reporter:
                 for number, entry in entries.items()
                 if entry.ending is not None and entry.ending.curve
             },
+            "notes": list(self.notes),
             "facts": dict(self.facts),
             "running": running,
         }

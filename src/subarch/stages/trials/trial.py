@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 
 from subarch.arch.costs import parameters
 from subarch.errors import DivergedError
-from subarch.kinds.base import Scorer, Tokenised
+from subarch.kinds.base import Tokenised
 from subarch.kinds.registry import kind_of
+from subarch.kinds.scorer import Scorer
 from subarch.running.accelerators import held_to_share
 from subarch.running.executor import Tell
 from subarch.stages.finetuning.saving import save_model

@@ -17,6 +17,7 @@ import numpy as np
 
 from subarch.errors import DataError
 from subarch.tasks.base import Array, Examples, Source, Task, TaskData
+from subarch.tasks.decoding import read_text
 from subarch.tasks.splits import validation_size
 
 log = logging.getLogger(__name__)
@@ -166,14 +167,38 @@ def load_squad_file(path: Path) -> tuple[Examples, list[str]]:
     Raises:
         DataError: No such file, broken JSON, another layout, or an id that occurs twice; the message names the place.
     """
+    questions = _Questions(str(path))
+    for raw in read_questions(path)[1]:
+        questions.add(raw.value, raw.context, raw.title, raw.place)
+    return questions.examples()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawQuestion:
+    """A question of a file of the official layout, not checked yet."""
+
+    value: Any
+    """The object."""
+    context: str
+    title: str
+    place: str
+    """For messages."""
+
+
+def read_questions(path: Path) -> tuple[str | None, list[RawQuestion]]:
+    """Version and questions of a file of the official layout; articles and paragraphs are checked, questions not.
+
+    Raises:
+        DataError: No such file, broken JSON, or another layout; the message names the place.
+    """
     path = Path(path)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_text(path))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", "give a SQuAD file (JSON)") from error
     except ValueError as error:
         raise DataError(f"{path} is not JSON ({error}), expected a whole SQuAD file", "download it again") from error
-    questions = _Questions(str(path))
+    found = []
     for article_number, article in enumerate(_list(content, "data", str(path)), start=1):
         place = f"{path}, article {article_number}"
         title = str(article.get("title", article_number)) if isinstance(article, dict) else ""
@@ -183,8 +208,10 @@ def load_squad_file(path: Path) -> tuple[Examples, list[str]]:
             if not context.strip():
                 raise DataError(f"{where}: the context is empty, expected a text", "remove the paragraph")
             for number, question in enumerate(_list(paragraph, "qas", where), start=1):
-                questions.add(question, context, title, f"{where}, question {number}")
-    return questions.examples()
+                at = f"{where}, question {number}"
+                found.append(RawQuestion(value=question, context=context, title=title, place=at))
+    version = content.get("version")
+    return None if version is None else str(version), found
 
 
 def _find(task: Task, names: tuple[str, ...], data_dir: Path) -> tuple[Path, bool]:

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from subarch.kinds.registry import KINDS
 from subarch.tasks.base import Examples
-from subarch.training.socrates import GRADES, answers, asked, balanced, graded, wrong_rows
+from subarch.training.socrates import GRADES, asked, balanced, graded
 
 quick = settings(deadline=None, derandomize=True)
 
@@ -17,20 +18,20 @@ def rows(labels, groups=None):
 
 
 def test_classes_are_answered_with_their_probability():
-    found = answers("classification", np.log([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).astype(np.float32) + 7)
+    found = KINDS["classification"].said(np.log([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).astype(np.float32) + 7, None)
     assert found.labels.tolist() == [1, 2] and found.labels.dtype == np.int64
     assert found.confidence == pytest.approx([0.5, 0.8], abs=1e-6)
 
 
 def test_large_logits_do_not_overflow():
-    found = answers("classification", np.array([[5000.0, -5000.0]], dtype=np.float32))
+    found = KINDS["classification"].said(np.array([[5000.0, -5000.0]], dtype=np.float32), None)
     assert found.labels.tolist() == [0] and found.confidence.tolist() == [1.0]
 
 
 def test_of_a_group_one_row_is_chosen_with_the_probability_among_its_rows():
     groups = np.array([3, 3, 5, 5, 5, 8])
     outputs = np.array([[0.0], [np.log(3.0)], [1.0], [1.0], [0.5], [-9.0]], dtype=np.float32)
-    found = answers("choice", outputs, groups)
+    found = KINDS["choice"].said(outputs, groups)
     assert found.labels.tolist() == [0, 1, 1, 0, 0, 1]  # of equal ones the first
     even = 1 / (2 + np.exp(-0.5))
     assert found.confidence == pytest.approx([0.75, 0.75, even, even, even, 1.0], abs=1e-6)
@@ -47,7 +48,7 @@ def test_of_a_group_one_row_is_chosen_with_the_probability_among_its_rows():
 def test_every_group_gets_one_answer_at_least_as_sure_as_by_chance(given):
     sizes, outputs = given
     groups = np.repeat(np.arange(len(sizes)), sizes)
-    found = answers("choice", outputs, groups)
+    found = KINDS["choice"].said(outputs, groups)
     assert np.bincount(groups, found.labels).tolist() == [1] * len(sizes)
     weights = np.exp(outputs[:, 0].astype(np.float64))
     shares = weights / np.bincount(groups, weights)[groups]
@@ -60,8 +61,8 @@ def test_every_group_gets_one_answer_at_least_as_sure_as_by_chance(given):
 @given(arrays.arrays(np.float32, (7, 3), elements=st.floats(-30, 30, width=32)))
 @quick
 def test_the_probabilities_of_the_classes_sum_to_one(outputs):
-    found = answers("classification", outputs).confidence
-    shifted = [answers("classification", np.roll(outputs, turn, axis=1)).confidence for turn in (1, 2)]
+    found = KINDS["classification"].said(outputs, None).confidence
+    shifted = [KINDS["classification"].said(np.roll(outputs, turn, axis=1), None).confidence for turn in (1, 2)]
     assert all(each == pytest.approx(found) for each in shifted)  # whichever class it is
     weights = np.exp(outputs.astype(np.float64))
     assert found == pytest.approx(weights.max(1) / weights.sum(1))
@@ -69,34 +70,34 @@ def test_the_probabilities_of_the_classes_sum_to_one(outputs):
 
 
 def test_a_number_is_its_own_answer():
-    found = answers("regression", np.array([[1.5], [-2.0]], dtype=np.float32))
+    found = KINDS["regression"].said(np.array([[1.5], [-2.0]], dtype=np.float32), None)
     assert found.labels.tolist() == [1.5, -2.0] and found.labels.dtype == np.float32
     assert found.confidence.tolist() == [1.0, 1.0]
 
 
 def test_wrong_classes():
-    assert wrong_rows("classification", np.array([0, 1, 2]), rows([0, 2, 2])).tolist() == [False, True, False]
+    assert KINDS["classification"].wrong(np.array([0, 1, 2]), rows([0, 2, 2])).tolist() == [False, True, False]
 
 
 def test_a_wrong_choice_is_a_wrong_group():
     examples = rows([1, 0, 0, 1, 0], [0, 0, 1, 1, 1])
-    found = answers("choice", np.array([[2.0], [1.0], [3.0], [1.0], [0.0]]), examples.groups)
-    assert wrong_rows("choice", found.labels, examples).tolist() == [False, False, True, True, True]
+    found = KINDS["choice"].said(np.array([[2.0], [1.0], [3.0], [1.0], [0.0]]), examples.groups)
+    assert KINDS["choice"].wrong(found.labels, examples).tolist() == [False, False, True, True, True]
 
 
 def test_a_question_with_several_right_rows_needs_one_of_them():
     examples = rows([1, 1, 0, 1, 1, 0], [4, 4, 4, 7, 7, 7])
-    found = answers("choice", np.array([[0.0], [1.0], [0.0], [0.0], [0.0], [1.0]]), examples.groups)
-    assert wrong_rows("choice", found.labels, examples).tolist() == [False] * 3 + [True] * 3
+    found = KINDS["choice"].said(np.array([[0.0], [1.0], [0.0], [0.0], [0.0], [1.0]]), examples.groups)
+    assert KINDS["choice"].wrong(found.labels, examples).tolist() == [False] * 3 + [True] * 3
 
 
 def test_numbers_of_stsb_are_rounded_to_fifths_as_in_t5():
     labels = np.array([0.0, 5.0, 3.4, 3.4, 3.4, 3.4, 2.0], dtype=np.float32)
     found = np.array([0.09, 4.91, 3.31, 3.49, 3.29, 3.51, 2.0], dtype=np.float32)
-    wrong = wrong_rows("regression", found, rows(labels))
+    wrong = KINDS["regression"].wrong(found, rows(labels))
     assert wrong.tolist() == [False, False, False, False, True, True, False]
     # To whole numbers 2.55 and 3.4 would round alike.
-    assert wrong_rows("regression", np.array([2.55]), rows([3.4]), labels).tolist() == [True]
+    assert KINDS["regression"].wrong(np.array([2.55]), rows([3.4]), labels).tolist() == [True]
 
 
 def test_every_step_of_the_scale_is_its_own_grade():
@@ -113,8 +114,8 @@ def test_a_scale_is_given_or_that_of_the_labels():
     assert graded(np.array([10.0, 11.9, 12.1, 60.0]), np.array([10.0, 60.0])).tolist() == [0, 1, 1, GRADES]
     assert graded(np.array([3.0, 3.4, 4.0]), np.array([3.0, 3.0])).tolist() == [0, 0, 1]  # all labels are the same
     part, whole = rows([2.0, 2.5]), np.array([0.0, 5.0])
-    assert wrong_rows("regression", np.array([2.05, 2.5]), part).tolist() == [True, False]
-    assert wrong_rows("regression", np.array([2.05, 2.5]), part, whole).tolist() == [False, False]
+    assert KINDS["regression"].wrong(np.array([2.05, 2.5]), part).tolist() == [True, False]
+    assert KINDS["regression"].wrong(np.array([2.05, 2.5]), part, whole).tolist() == [False, False]
 
 
 def test_what_is_asked_are_rows_or_groups():

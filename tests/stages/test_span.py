@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from stages import tiny
+from subarch.api import run_stage
 from subarch.arch.pretrained import has_span_head, load_span_model
 from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import SETTINGS
@@ -143,3 +144,29 @@ def test_lost_weights_are_refused(tmp_path):
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
     with pytest.raises(ModelError, match=r"lacks 16 parameters .* first bert\.encoder\.layer\.3"):
         load_span_model(folder)
+
+
+def test_own_questions_are_trained_on_and_another_file_of_them_scored(tmp_path):
+    examples = questions(80, 5)
+    rows = [
+        {"question": q, "context": c, "answers": {"text": a, "answer_start": s}}
+        for q, c, a, s in zip(
+            examples.texts, examples.pairs, examples.columns["answers"], examples.columns["answer_starts"], strict=True
+        )
+    ]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    paragraphs = [
+        {"context": row["context"], "qas": [{"id": str(n), "question": row["question"], "answers": []}]}
+        for n, row in enumerate(rows[:4])
+    ]
+    (tmp_path / "none.json").write_text(json.dumps({"version": "v2.0", "data": [{"paragraphs": paragraphs}]}))
+    common = {"max_length": 32, "data": {"train": tmp_path / "own.jsonl"}}
+    teacher = str(tiny.teacher(tmp_path / "encoder"))
+    model = str(tmp_path / "model")
+    loop = {"max_steps": 2, "batch_size": 8}
+    run_stage("finetune", {"model": teacher, "out": tmp_path / "model", "loop": loop, **common})
+    own = run_stage("evaluate", {"model": model, "out": tmp_path / "own", **common}).metrics
+    assert own["examples"] == 8 and own["data"]["splits"]["test"]["contexts"] == 8
+    split = {"split": str(tmp_path / "none.json")}
+    other = run_stage("evaluate", {"model": model, "out": tmp_path / "other", **common, **split}).metrics
+    assert other["examples"] == 4 and other["no_answer_f1"] == other["score"]

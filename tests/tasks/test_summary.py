@@ -46,6 +46,16 @@ def test_scores_have_a_range():
     ]
 
 
+def test_questions_are_counted_with_their_contexts():
+    columns = {"answers": [["p"], [], ["q"]], "answer_starts": [[0], [], [0]]}
+    examples = Examples(["x", "y", "z"], ["p", "p", "q"], columns=columns)
+    names = {"text": "question", "text_pair": "passage", "label": "gold", "metrics": ("f1",), "main_metric": "f1"}
+    assert summed(examples, kind="span", **names).lines() == [
+        "question 'question', context 'passage', answers 'gold': span",
+        "train: 3 questions on 2 contexts, 1 of them without an answer",
+    ]
+
+
 def test_of_many_classes_the_rarest_are_named():
     labels = np.repeat(np.arange(10), np.arange(1, 11))
     examples = Examples([f"text {row}" for row in range(len(labels))], None, labels)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from subarch.errors import DataError
-from subarch.tasks.tables import read_table
+from subarch.tasks.tables import peek_columns, read_table
 
 
 def put(tmp_path, name, content):
@@ -213,3 +213,33 @@ def test_reading_takes_a_few_bytes_a_byte(tmp_path, name):
     tracemalloc.stop()
     assert len(table) == 4_000
     assert peak < 4 * len(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", "text,label\na,b\n"),
+        ("t.csv", "\ufefftext; label \na,b;c\n"),
+        ("t.csv", "sep=;\ntext;label\na;b\n"),
+        ("t.tsv", "text\tlabel\r\na, b\tc\r\n"),
+        ("t.jsonl", '\n{"text": "' + 100_000 * "a" + '", "label": "b"}\n'),
+        ("t.jsonl", '[\n  {"text": "a", "label": "b"}\n]'),
+    ],
+)
+def test_the_columns_are_peeked_at(tmp_path, name, content):
+    path = put(tmp_path, name, content)
+    assert peek_columns(path) == ("text", "label") == tuple(read_table(path).columns)
+
+
+def test_of_a_table_without_columns_none_are_seen(tmp_path):
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "t.parquet")
+    assert peek_columns(tmp_path / "t.parquet") == ("text",)
+    for name, content in (
+        ("t.jsonl", "[1, 2]"),
+        ("t.jsonl", "{"),
+        ("t.xlsx", "x"),
+        ("t.csv", "PK\x03\x04"),
+        ("e.parquet", ""),
+    ):
+        assert peek_columns(put(tmp_path, name, content)) == ()
+    assert peek_columns(tmp_path / "absent.csv") == ()

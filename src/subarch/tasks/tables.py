@@ -98,14 +98,26 @@ def peek_columns(path: Path) -> tuple[str, ...]:
     try:
         if suffix == ".parquet":
             return tuple(pq.read_schema(path).names)
-        head = TextFile.of(path).head if suffix in READERS else ""
-        if suffix == ".jsonl":
-            row, _ = json.JSONDecoder().raw_decode(head.lstrip("[ \t\r\n"))
-            return tuple(row) if isinstance(row, dict) else ()
-    except (OSError, ValueError, DataError, pa.ArrowException):
+        if suffix not in READERS:
+            return ()
+        file = TextFile.of(path)
+        return _first_keys(file) if suffix == ".jsonl" else _first_fields(file)
+    except (OSError, ValueError, csv.Error, DataError, pa.ArrowException):
         return ()
-    header = re.split(r"[\r\n]", head, maxsplit=1)[0]
-    fields = next(csv.reader([header], delimiter=_find_separator(head)), [])
+
+
+def _first_keys(file: TextFile) -> tuple[str, ...]:
+    with file.open(file.line_end) as text:
+        line = next((line for line in text if line.strip("[ \t\r\n")), "")
+    row, _ = json.JSONDecoder().raw_decode(line.lstrip("[ \t"))
+    return tuple(row) if isinstance(row, dict) else ()
+
+
+def _first_fields(file: TextFile) -> tuple[str, ...]:
+    excel = _SEPARATOR_LINE.match(file.head)
+    head = file.head[excel.end() :] if excel else file.head
+    separator = excel.group(1) if excel else _find_separator(head)
+    fields = next(csv.reader([re.split(r"[\r\n]", head, maxsplit=1)[0]], delimiter=separator), [])
     return tuple(name.strip().lstrip("\ufeff") for name in fields)
 
 

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from subarch import __version__
 from subarch.command import foresee_command, guarded, run_command, tell
+from subarch.deploy.formats.registry import FORMATS
 from subarch.flags import (
     DEFAULTS,
     NO_AGORA,
@@ -30,6 +31,8 @@ from subarch.flags import (
     Whole,
 )
 from subarch.terminal import drop, keep_streams
+
+FORMATS_HELP = f"Of {', '.join(FORMATS)}; all by default."
 
 app = App(
     name="subarch",
@@ -281,18 +284,16 @@ def evaluate(
 def export(
     *,
     model: str | None = None,
-    formats: Annotated[tuple[Literal["onnx", "onnx-int8"], ...], Parameter(name="--format", negative=())] = (),
+    formats: Annotated[tuple[str, ...], Parameter(name="--format", negative=(), help=FORMATS_HELP)] = (),
     seed: Whole | None = None,
     run: RunFlags = DEFAULTS,
 ) -> int:
-    """Export a model to ONNX in fp32 and int8, and check that the exports agree with it.
+    """Export a model in every format, and check that the exports agree with it.
 
     Parameters
     ----------
     model
-        Folder or Hub id of a sequence classifier.
-    formats
-        Both by default.
+        Folder or Hub id of a model that answers a task.
     seed
         Seed of the inputs on which the exports are checked.
     """

@@ -10,6 +10,7 @@ import torch
 from stages import tiny
 from subarch.arch.build import build_config
 from subarch.arch.costs import parameters
+from subarch.deploy.formats.registry import FORMATS
 from subarch.kinds.registry import KINDS, kind_of
 from subarch.kinds.scorer import Scorer
 from subarch.stages.inputs import ModelFolder
@@ -197,5 +198,20 @@ def test_held_out_answers_are_compared_on_the_students_rows(case):
 @pytest.mark.parametrize("name", list(KINDS))
 def test_a_card_can_be_written(name):
     kind = KINDS[name]
-    assert kind.name == name and kind.pipeline_tag and "PATH_OF_THIS_FOLDER" in kind.usage
-    compile(kind.usage, "usage", "exec")
+    assert kind.name == name and kind.pipeline_tag and kind.words and kind.unit
+    for export in (None, *FORMATS.values()):
+        lines = kind.load_lines(EXAMPLES[name][0], "PATH_OF_THIS_FOLDER", 32, export)
+        assert "PATH_OF_THIS_FOLDER" in lines and "subarch import" not in lines
+        compile(lines, "lines", "exec")
+
+
+def test_a_model_agrees_with_itself_and_not_with_another(case):
+    outputs = case.kind.predict(case.model, case.rows)
+    said = case.kind.predictions(outputs, case.rows, case.examples)
+    same = case.kind.agree(said, said, case.examples)
+    if same is None:
+        assert case.task.kind == "regression"
+        return
+    assert len(same) == len(case.kind.questions(case.examples)) and same.all()
+    other = case.kind.predictions(-outputs, case.rows, case.examples)
+    assert not case.kind.agree(said, other, case.examples).all()

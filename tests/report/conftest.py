@@ -52,6 +52,7 @@ CLASSIFICATION: dict[str, Any] = {
         {
             "name": "teacher",
             "label": "Teacher (PyTorch fp32)",
+            "words": "teacher",
             "score": 0.930,
             "score_interval": [0.912, 0.946],
             "parameters": 22_713_986,
@@ -67,6 +68,7 @@ CLASSIFICATION: dict[str, Any] = {
         {
             "name": "student",
             "label": "Student (PyTorch fp32)",
+            "words": "student",
             "score": 0.914,
             "score_interval": [0.894, 0.932],
             "parameters": 10_902_500,
@@ -82,6 +84,7 @@ CLASSIFICATION: dict[str, Any] = {
         {
             "name": "onnx",
             "label": "Student (ONNX fp32)",
+            "words": "ONNX export",
             "score": 0.914,
             "score_interval": [0.894, 0.932],
             "parameters": 10_902_500,
@@ -97,6 +100,7 @@ CLASSIFICATION: dict[str, Any] = {
         {
             "name": "onnx-int8",
             "label": "Student (ONNX int8)",
+            "words": "int8 ONNX",
             "score": 0.911,
             "score_interval": [0.891, 0.929],
             "parameters": 10_902_500,

@@ -16,6 +16,8 @@ COMPRESSED = {
     "main_metric": "accuracy",
     "floor": {"sufficient": False, "text": ""},
 }
+COMPRESSED["teacher"]["label"] = "Teacher (PyTorch)"
+COMPRESSED["baselines"]["tfidf"]["label"] = "Words"
 SIZES = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
 EXTRACTED = {
     "maximum_point": {"parameters": 33_000_000, "latency_ms": 8.0},
@@ -35,8 +37,8 @@ TIMED = {
 def test_compress_shows_every_model_then_the_report():
     lines = answer(result("compress", COMPRESSED, report="report.html")).splitlines()
     assert lines[-1] == "report: runs/one/report.html"
-    for words in ("Teacher", "ONNX int8", "Majority", "TF-IDF"):
-        assert any(words in line for line in lines[:8])
+    for words in ("Teacher (PyTorch)", "onnx-int8", "majority", "Words"):
+        assert any(line.startswith(words) for line in lines[:8])
 
 
 def test_extract_says_which_and_why():

@@ -19,8 +19,8 @@ def test_half_an_interval_is_no_interval():
 def test_labels_and_intervals_are_filled_in():
     report = {"score_interval": {"student": [0.1, 0.2]}, "models": [{"name": "student"}, {"name": "other"}]}
     student, other = content.present(report)["models"]
-    assert student["label"] == "Student" and student["score_interval"] == [0.1, 0.2]
-    assert other["label"] == "other"
+    assert student["label"] == student["role"] == "student" and student["score_interval"] == [0.1, 0.2]
+    assert other["label"] == other["words"] == "other" and other["role"] == "export"
 
 
 def test_the_report_given_is_not_changed(report):

@@ -28,9 +28,9 @@ def lines(metrics, **config):
 
 def test_metrics_with_their_intervals_and_the_slices_that_stand_out():
     assert lines(METRICS) == [
-        "metric             value  95 % interval",
-        "Accuracy            80.0   [77.0, 83.0]",
-        "Best f1 threshold  -1.25",
+        "metric                 value  95 % interval",
+        "Accuracy                80.0   [77.0, 83.0]",
+        "Best threshold for F1  -1.25",
         "",
         "slices that differ most from the whole, beyond their own interval:",
         "slice                examples    metric  value          95 %",

@@ -46,7 +46,7 @@ def test_a_lossy_student_says_what_it_loses(report):
     judged = verdict(change(report, "student", score=0.85, score_interval=[0.83, 0.87]))
     assert judged.sentence.startswith("The student loses 8.0 points of the teacher's accuracy (85.0 against 93.0)")
     assert judged.kind == "lossy"
-    assert "Of what the teacher gains over the majority class, the student keeps 81 %." in judged.caveats
+    assert "Of what the teacher gains over the baseline “Majority class”, the student keeps 81 %." in judged.caveats
 
 
 def test_a_high_share_of_an_unbalanced_score_is_still_lossy(report):
@@ -145,7 +145,7 @@ def test_no_gain_where_the_teacher_has_none(report):
     change(report, "majority", score=0.935)
     change(report, "tfidf", score=None)
     change(report, "student", score=0.94)
-    assert "majority class" not in " ".join(verdict(report).caveats)
+    assert "Majority class" not in " ".join(verdict(report).caveats)
 
 
 def classes(answers=2, rare=0.5, usual=1.0, uneven=True):
@@ -180,8 +180,8 @@ def test_where_every_model_gives_the_commonest_answer_nothing_is_recommended(rep
     found = verdict(report)
     assert found.kind == "nothing" and found.recommended is None
     assert found.sentence == (
-        "Nothing was learned: the student gives the answer “usual” to every text, and no model is better than always "
-        "giving the commonest answer (accuracy 95.4) on 872 test examples."
+        "Nothing was learned: the student gives the answer “usual” to every text, and no model is better than the "
+        "baseline “Majority class” (accuracy 95.4) on 872 test examples."
     )
 
 
@@ -248,7 +248,7 @@ def test_what_the_models_never_read_is_told(report):
     report["floor"]["whole_score"] = 0.97
     assert verdict(report).caveats[-2:] == (
         "40 % of the texts are longer than 128 tokens.",
-        "tf-idf that reads all of the texts reaches accuracy 97.0.",
+        "The baseline “TF-IDF + logistic regression” reaches accuracy 97.0 where it reads all of them.",
     )
     report["cut"]["share"] = 0.01
     assert not any("tokens" in caveat for caveat in verdict(report).caveats)

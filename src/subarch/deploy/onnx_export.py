@@ -1,4 +1,4 @@
-"""A model as an ONNX graph, in fp32 and in int8 (extra `onnx`).
+"""What writes the ONNX formats: PyTorch's exporter, and ONNX Runtime's quantiser.
 
 A graph is one file, weights inside, as long as protobuf can write it; above, they lie in `model.onnx.data` beside it.
 """
@@ -6,7 +6,6 @@ A graph is one file, weights inside, as long as protobuf can write it; above, th
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 import tempfile
@@ -18,67 +17,49 @@ import torch
 from torch import Tensor, nn
 
 from subarch.arch.first_token import first_token_alone
-from subarch.errors import MissingExtraError
+from subarch.deploy.formats.base import Graph
 from subarch.storage import replacing_files
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-DATA_ENDING = ".data"
-"""Of the file with the weights of a graph that cannot hold them, behind the graph's name."""
 LARGEST = 3 * 2**29
 """Bytes of weights that go into the graph; PyTorch's limit too, half a GiB below protobuf's."""
-
-
-def require_onnx(*packages: str) -> None:
-    """Raise MissingExtraError, with the command that installs it, where a package of the extra is missing.
-
-    Args:
-        packages: What is needed now; by default all that an export needs.
-    """
-    wanted = packages or ("onnx", "onnxruntime", "onnxscript")
-    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(f"ONNX needs {', '.join(missing)}, not installed", "pip install 'subarch[onnx]'")
 
 
 class _Function(nn.Module):
     """The model as a function of positional arrays, which is what an ONNX graph is."""
 
-    def __init__(self, model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+    def __init__(self, graph: Graph) -> None:
         super().__init__()
-        self.model, self.names, self.outputs = model, names, outputs
+        self.model, self.graph = graph.network, graph
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
-        found = self.model(**dict(zip(self.names, arrays, strict=True)))
-        return tuple(getattr(found, name) for name in self.outputs)
+        found = self.model(**dict(zip(self.graph.inputs, arrays, strict=True)))
+        return tuple(getattr(found, name) for name in self.graph.outputs)
 
 
-def export_onnx(model: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...], path: Path) -> None:
+def export_onnx(graph: Graph, path: Path) -> None:
     """Write the fp32 graph with any batch size and length.
 
     The last layer is computed for the token alone that the classifier reads (`first_token_alone`).
 
     Args:
-        model: A transformers model with a head, fp32, on the CPU.
-        names: The inputs it takes, of `INPUTS`, in this order.
-        outputs: What of its output the graph gives, in this order.
+        graph: The model.
         path: The `.onnx` file.
     """
-    require_onnx()
     # Two rows and an odd length: the exporter would take a 1 for a constant.
     example = torch.ones(2, 7, dtype=torch.long)
     # One tensor each: torch.export takes the same object passed twice for one input.
-    arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in names)
+    arrays = tuple(torch.full_like(example, name != "token_type_ids") for name in graph.inputs)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
-    with replacing_files(path) as folder, _quiet(), first_token_alone(model):
+    with replacing_files(path) as folder, _quiet(), first_token_alone(graph.network):
         torch.onnx.export(
-            _Function(model, names, outputs).eval(),
+            _Function(graph).eval(),
             arrays,
             folder / path.name,
-            input_names=list(names),
-            output_names=list(outputs),
-            dynamic_shapes=(tuple(axes for _ in names),),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=(tuple(axes for _ in graph.inputs),),
             dynamo=True,
-            external_data=sum(weight.nbytes for weight in model.parameters()) > LARGEST,
+            external_data=sum(weight.nbytes for weight in graph.network.parameters()) > LARGEST,
             verbose=False,
         )
         _spare_residuals(folder / path.name)
@@ -111,7 +92,6 @@ def quantize_int8(source: Path, path: Path) -> None:
 
     The graph must not be fused before: onnxruntime's quantiser then finds no types for the fused weights.
     """
-    require_onnx()
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -133,18 +113,6 @@ def quantize_int8(source: Path, path: Path) -> None:
                 # A quarter of it will be left, and a little.
                 use_external_data_format=size // 2 > LARGEST,
             )
-
-
-def graph_bytes(path: Path) -> int:
-    """Size of a graph with its weights, wherever they lie."""
-    data = path.with_name(f"{path.name}{DATA_ENDING}")
-    return path.stat().st_size + (data.stat().st_size if data.exists() else 0)
-
-
-def remove_graph(path: Path) -> None:
-    """Remove a graph and the file with its weights, if it has one."""
-    path.unlink()
-    path.with_name(f"{path.name}{DATA_ENDING}").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,29 +1,18 @@
-"""What answers a request: a model folder opened in PyTorch or in ONNX Runtime, behind one call."""
+"""What answers a request: a model folder opened in PyTorch, or an export by its format, behind one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from subarch.deploy.onnx_export import require_onnx
+from subarch.deploy.formats.base import Arrays, Runtime
+from subarch.deploy.formats.registry import format_in
 from subarch.tasks.encode import Encoded, ordered_batches, pad
-
-ONNX_FILE = "model.onnx"
-Arrays = Mapping[str, np.ndarray]
-
-
-class Runtime(Protocol):
-    """Arrays in (`input_ids`, `attention_mask`, perhaps `token_type_ids`; int64, (batch, length)), outputs out."""
-
-    def __call__(self, arrays: Arrays) -> np.ndarray:
-        """Float32 outputs: (batch, classes or 1), or (batch, length, 2) where start and end of spans are given."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -42,32 +31,10 @@ class TorchRuntime:
         return logits
 
 
-class OnnxRuntime:
-    """ONNX Runtime on the CPU with a fixed number of threads."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        require_onnx("onnxruntime")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._names = [item.name for item in self._session.get_inputs()]
-        self._outputs = [item.name for item in self._session.get_outputs()]
-
-    def __call__(self, arrays: Arrays) -> np.ndarray:
-        """Outputs of one batch; where the graph has several, they are the last axis."""
-        found = self._session.run(self._outputs, {name: arrays[name] for name in self._names})
-        outputs: np.ndarray = found[0] if len(found) == 1 else np.stack(found, axis=-1)
-        return outputs
-
-
 def open_runtime(folder: Path, threads: int, load: Callable[[Path], nn.Module]) -> Runtime:
-    """ONNX Runtime where the folder holds `model.onnx`, else PyTorch with what `load` makes of the folder."""
-    if (folder / ONNX_FILE).exists():
-        return OnnxRuntime(folder / ONNX_FILE, threads)
-    return TorchRuntime(load(folder).eval())
+    """The format's own runtime where the folder is an export, else PyTorch with what `load` makes of the folder."""
+    export = format_in(folder)
+    return TorchRuntime(load(folder).eval()) if export is None else export.open(folder, threads)
 
 
 def answer(

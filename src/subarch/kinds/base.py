@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from transformers import PreTrainedConfig as PretrainedConfig
 from transformers import PreTrainedModel
 
 from subarch.arch.costs import Head
+from subarch.deploy.formats.base import Format, Opening, in_pytorch
 from subarch.kinds.floors.baseline import TRAIN_ROWS, Floors, Read, whole
+from subarch.kinds.teacher_answers import TeacherAnswers
 from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
 from subarch.tasks.columns import Columns
 from subarch.tasks.encode import pad
@@ -53,27 +55,16 @@ class Tokenised:
         return arrays
 
 
-class TeacherAnswers(Protocol):
-    """What a teacher says of the training rows: computed when a batch first needs it, and kept on disk."""
-
-    def __call__(self, indices: np.ndarray) -> Batch:
-        """`teacher_logits` of these rows, and `teacher_hidden` (batch, length, layers, width) where layers are kept."""
-        ...
-
-    def save(self) -> None:
-        """Write what is known so far."""
-        ...
-
-    @property
-    def hidden_layers(self) -> tuple[int, ...]:
-        """The teacher's layers that are kept, from 1 (-1 the last)."""
-        ...
-
-
 class Kind(ABC):
     """A kind of task. Instances have no state; `registry.KINDS` holds one of each."""
 
     name: ClassVar[KindName]
+    words: ClassVar[str]
+    """What reports call it."""
+    unit: ClassVar[str] = "example"
+    """What somebody asks at a time."""
+    parts: ClassVar[Mapping[str, str]] = {}
+    """The slices of which a report shows the worst values, the first that has several, and what a value is called."""
     expected: ClassVar[str | None]
     """What a head for it gives, in words; None where the names of the classes say it."""
     head: ClassVar[Head]
@@ -84,8 +75,8 @@ class Kind(ABC):
     """Of model cards on the Hub."""
     outputs_note: ClassVar[str] = ""
     """What the outputs mean, as a sentence for the card."""
-    usage: ClassVar[str]
-    """Lines of Python that load a model from PATH_OF_THIS_FOLDER and ask it."""
+    auto_class: ClassVar[str]
+    """What opens a model's folder in `transformers`."""
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
     """Names of what an export gives."""
     draws_head: ClassVar[bool] = True
@@ -309,8 +300,32 @@ class Kind(ABC):
         del path
         return predictions
 
+    def load_lines(self, task: Task, folder: str, max_length: int, export: Format | None = None) -> str:
+        """Lines of Python that open a folder without subarch and print the answer to one input.
+
+        Args:
+            task: What it answers.
+            folder: Of a model, or of an export.
+            max_length: Tokens of a row.
+            export: The format of an export.
+        """
+        opening = in_pytorch(folder, self.auto_class) if export is None else export.opening(folder)
+        return "\n".join(self.lines(task, folder, max_length, opening))
+
+    @abstractmethod
+    def lines(self, task: Task, folder: str, max_length: int, opening: Opening) -> list[str]:
+        """`load_lines` of a folder that is opened like this."""
+
     def settings_of(self, predictions: Predictions) -> dict[str, Any] | None:
         """What a model's folder has to say beside its weights, after these validation answers; None for nothing."""
+        return None
+
+    def told_metrics(self, task: Task) -> tuple[str, ...]:
+        """The metrics that a report shows beside the score."""
+        return ()
+
+    def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array | None:
+        """(questions,) bool, where two models give the same answer; None where answers are numbers, which differ."""
         return None
 
     @abstractmethod

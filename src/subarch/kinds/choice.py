@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from subarch.kinds.base import Tokenised
+from subarch.deploy.formats.base import Format, Opening
+from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.floors.baseline import Floors, Read, whole
-from subarch.kinds.rows import RowKind
-from subarch.tasks.base import Array, Examples, TaskData
+from subarch.kinds.rows import RowKind, outputs_of
+from subarch.tasks.base import Array, Examples, Task, TaskData
+from subarch.tasks.scoring.predictions import Predictions, chosen_rows
 from subarch.tasks.splits import carve_groups
 from subarch.training.losses import ChoiceDivergence, Loss, choice_errors, choice_loss
 from subarch.training.socrates import Answers, asked, choices_said
@@ -18,20 +20,33 @@ class Choice(RowKind):
     """One output a row: how well the second text answers the first. The highest of its group is the answer."""
 
     name = "choice"
+    words = "multiple choice"
+    unit = "question"
     expected = "one output a choice"
     # It says yes or no to its row: `transformers` calls that multi-label, and takes single-label for two outputs.
     problem_type = "multi_label_classification"
     pipeline_tag = "multiple-choice"
     outputs_note = "One output a row: how well the second text answers the first."
-    usage = (
-        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
-        'tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")\n'
-        'model = AutoModelForSequenceClassification.from_pretrained("PATH_OF_THIS_FOLDER")\n'
-        "# one row a choice; the row with the highest output is the answer\n"
-        'inputs = tokenizer([text] * len(choices), choices, truncation=True, padding=True, return_tensors="pt")\n'
-        "answer = choices[model(**inputs).logits[:, 0].argmax()]\n"
-    )
     pools = False
+
+    def load_lines(self, task: Task, folder: str, max_length: int, export: Format | None = None) -> str:
+        """No pipeline puts a question's choices side by side."""
+        return Kind.load_lines(self, task, folder, max_length, export)
+
+    def lines(self, task: Task, folder: str, max_length: int, opening: Opening) -> list[str]:
+        """The rows of one question."""
+        return [
+            *opening.imports,
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+            opening.load,
+            'text, choices = "a text", ["one choice", "another choice"]',
+            "# one row a choice; the row with the highest output is the answer",
+            "inputs = tokenizer(",
+            f"    [text] * len(choices), choices, truncation=True, max_length={max_length}, padding=True,",
+            f'    return_tensors="{opening.tensors}",',
+            ")",
+            f"print(choices[{opening.ask}[0][:, 0].argmax()])",
+        ]
 
     def groups(self, examples: Examples) -> Array | None:
         """The rows of a question share a batch."""
@@ -40,6 +55,16 @@ class Choice(RowKind):
     def units(self, rows: Tokenised, examples: Examples) -> list[Array]:
         """A question with all its choices."""
         return self.questions(examples)
+
+    def told_metrics(self, task: Task) -> tuple[str, ...]:
+        """All, where there are several."""
+        return task.metrics
+
+    def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array:
+        """The same row of each question."""
+        assert examples.groups is not None
+        mine, theirs = (chosen_rows(outputs_of(said), examples.groups) for said in (one, other))
+        return np.asarray(mine == theirs)
 
     def said(self, outputs: Array, groups: Array | None) -> Answers:
         """The highest row of each group."""

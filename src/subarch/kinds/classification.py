@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from subarch.kinds.base import COUNTED_ROW
 from subarch.kinds.floors.baseline import TRAIN_ROWS, Floors, Read, whole
-from subarch.kinds.rows import RowKind
-from subarch.tasks.base import Array, TaskData
+from subarch.kinds.rows import RowKind, outputs_of
+from subarch.tasks.base import Array, Examples, TaskData
+from subarch.tasks.scoring.predictions import Predictions
 from subarch.training.losses import Divergence, Loss, task_loss
 from subarch.training.socrates import Answers, classes_said
 
@@ -14,10 +17,15 @@ class Classification(RowKind):
     """A logit for each class."""
 
     name = "classification"
+    words = "classification"
     expected = None
     problem_type = "single_label_classification"
 
     has_classes = True
+
+    def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array:
+        """The same class."""
+        return np.asarray(outputs_of(one).argmax(1) == outputs_of(other).argmax(1))
 
     def said(self, outputs: Array, groups: Array | None) -> Answers:
         """The likeliest class, and its probability."""

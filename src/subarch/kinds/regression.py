@@ -24,6 +24,7 @@ class Regression(RowKind):
     """One output, the number itself."""
 
     name = "regression"
+    words = "regression"
     expected = "one real-valued output"
     problem_type = "regression"
     outputs_note = "One real-valued output."

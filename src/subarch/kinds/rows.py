@@ -17,6 +17,7 @@ from transformers.initialization import no_init_weights
 from subarch.arch.costs import Head
 from subarch.arch.first_token import first_token_alone
 from subarch.arch.pretrained import has_head, load_classifier
+from subarch.deploy.formats.base import Format, Opening
 from subarch.kinds.base import Kind, Tokenised
 from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
 from subarch.tasks.columns import Columns
@@ -37,9 +38,7 @@ class RowKind(Kind):
     head: ClassVar[Head] = "sequence-classification"
     problem_type: ClassVar[str]
     pipeline_tag = "text-classification"
-    usage = (
-        'from transformers import pipeline\nclassify = pipeline("text-classification", model="PATH_OF_THIS_FOLDER")\n'
-    )
+    auto_class = "AutoModelForSequenceClassification"
 
     def has_head(self, path: Path) -> bool:
         """Whether a sequence classifier's head was saved."""
@@ -97,6 +96,33 @@ class RowKind(Kind):
         """The logits themselves."""
         return Predictions(outputs=outputs)
 
+    def load_lines(self, task: Task, folder: str, max_length: int, export: Format | None = None) -> str:
+        """PyTorch by a pipeline."""
+        if export is not None:
+            return super().load_lines(task, folder, max_length, export)
+        asked = '{"text": "one text", "text_pair": "another"}' if task.text_pair else '"a text"'
+        return (
+            "from transformers import pipeline\n"
+            f'classify = pipeline("text-classification", model="{folder}")\n'
+            f"print(classify({asked}))"
+        )
+
+    def lines(self, task: Task, folder: str, max_length: int, opening: Opening) -> list[str]:
+        """One text, or a pair."""
+        asked = '"one text", "another"' if task.text_pair else '"a text"'
+        return [
+            *(("import json", "from pathlib import Path") if task.labels else ()),
+            *opening.imports,
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+            opening.load,
+            f"inputs = tokenizer({asked}, truncation=True, max_length={max_length}, "
+            f'return_tensors="{opening.tensors}")',
+            f"outputs = {opening.ask}[0][0]",
+            f'print(json.loads(Path("{folder}/config.json").read_text())["id2label"][str(outputs.argmax())])'
+            if task.labels
+            else "print(outputs[0])",
+        ]
+
     def compare(self, expected: Sequence[Array], found: Sequence[Array], masks: Sequence[Array]) -> tuple[float, float]:
         """Equal classes; numbers that differ by less than a tenth of their spread."""
         wanted, got = np.concatenate(expected), np.concatenate(found)
@@ -108,6 +134,13 @@ class RowKind(Kind):
         """(N,) one a row."""
         found: Array = surrogate_errors(torch.from_numpy(student), torch.from_numpy(teacher), kind=error).numpy()
         return found
+
+
+def outputs_of(said: Predictions) -> Array:
+    """The outputs of predictions that have them."""
+    if said.outputs is None:
+        raise ValueError("predictions without outputs, expected those of rows")
+    return said.outputs
 
 
 def load_rows(files: Mapping[str, Path], given: Columns, kind: KindName | None, seed: int) -> TaskData:

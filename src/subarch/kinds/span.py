@@ -21,6 +21,7 @@ from transformers.initialization import no_init_weights
 
 from subarch.arch.costs import Head
 from subarch.arch.pretrained import has_span_head, load_span_model
+from subarch.deploy.formats.base import Opening
 from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import SETTINGS, Kind, Tokenised
 from subarch.kinds.floors.baseline import Floors, Read, whole
@@ -42,6 +43,39 @@ STRIDE = 128
 """Tokens that neighbouring windows share; a third of a window where that is less."""
 
 
+_LINES = """\
+{imports}
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+{load}
+settings = json.loads(Path("{folder}/{settings}").read_text())
+threshold = settings["no_answer_threshold"]  # null: every question has an answer
+question, context = "a question", "a text that holds the answer"
+windows = tokenizer(
+    question, context, truncation="only_second", max_length={max_length}, stride={stride},
+    return_overflowing_tokens=True, return_offsets_mapping=True,
+)
+outputs = []
+for row in range(len(windows["input_ids"])):
+    inputs = {{name: {array}([windows[name][row]]) for name in tokenizer.model_input_names}}
+    outputs.append([each[0] for each in {ask}])
+answer, best = "", -float("inf")
+for count in (20, {max_length}):  # all tokens where the 20 best starts and ends hold no answer
+    for row, (start, end) in enumerate(outputs):
+        places, text = windows["offset_mapping"][row], windows.sequence_ids(row)
+        for first in start.argsort()[-count:]:
+            for last in end.argsort()[-count:]:
+                if text[first] == text[last] == 1 and first <= last < first + 30:
+                    begin, stop, score = places[first][0], places[last][1], start[first] + end[last]
+                    if begin < stop and score > best:
+                        answer, best = context[begin:stop], score
+    if answer:
+        break
+no_answer = min(start[0] + end[0] for start, end in outputs)  # the first token stands for no answer
+print("" if threshold is not None and no_answer - best > threshold else answer)
+"""
+"""Braces are those of `str.format`."""
+
+
 class Span(Kind):
     """Two outputs a token: the logits of the start and of the end of the answer."""
 
@@ -49,15 +83,12 @@ class Span(Kind):
     expected = "spans"
     head: ClassVar[Head] = "question-answering"
     problem_type = None
+    words = "answers in a text"
+    unit = "question"
+    parts: ClassVar[Mapping[str, str]] = {"title": "article", "question_word": "question word"}
     pipeline_tag = "question-answering"
     outputs_note = "Two outputs a token: the start and the end of the answer."
-    usage = (
-        "from transformers import AutoModelForQuestionAnswering, AutoTokenizer\n"
-        'tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")\n'
-        'model = AutoModelForQuestionAnswering.from_pretrained("PATH_OF_THIS_FOLDER")\n'
-        "# start_logits and end_logits of each token\n"
-        'output = model(**tokenizer(question, context, return_tensors="pt"))\n'
-    )
+    auto_class = "AutoModelForQuestionAnswering"
     output_names = ("start_logits", "end_logits")
     by_token = True
     further_metrics = tuple(
@@ -120,7 +151,7 @@ class Span(Kind):
 
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
         """Windows, several a question where its context is long."""
-        windows = encode_windows(tokenizer, examples, max_length=max_length, stride=min(STRIDE, max_length // 3))
+        windows = encode_windows(tokenizer, examples, max_length=max_length, stride=_stride(max_length))
         return Tokenised(data=EncodedData(encoded=windows.encoded, pad_token_id=pad_token_id), windows=windows)
 
     def stored(self, train: EncodedData) -> Tokenised:
@@ -204,10 +235,32 @@ class Span(Kind):
         """At the folder's threshold of "no answer"."""
         return replace(predictions, threshold=read_threshold(path))
 
+    def lines(self, task: Task, folder: str, max_length: int, opening: Opening) -> list[str]:
+        """A question and its context in windows, decoded as `best_spans` does."""
+        package = opening.array.split(".")[0]
+        return _LINES.format(
+            imports="\n".join(("import json", "from pathlib import Path", f"import {package}", *opening.imports)),
+            folder=folder,
+            load=opening.load,
+            settings=SETTINGS,
+            max_length=max_length,
+            stride=_stride(max_length),
+            array=opening.array,
+            ask=opening.ask,
+        ).splitlines()
+
     def settings_of(self, predictions: Predictions) -> dict[str, Any] | None:
         """The threshold; null where every question is answered."""
         threshold = float(predictions.threshold)
         return {"no_answer_threshold": threshold if math.isfinite(threshold) else None}
+
+    def told_metrics(self, task: Task) -> tuple[str, ...]:
+        """Exact match and F1, also of the questions with an answer and of those without."""
+        return (*task.metrics, *(f"{which}_{name}" for which in ("has_answer", "no_answer") for name in task.metrics))
+
+    def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array:
+        """The same text, or no answer."""
+        return np.asarray([mine == theirs for mine, theirs in zip(one.answers, other.answers, strict=True)])
 
     def compare(self, expected: Sequence[Array], found: Sequence[Array], masks: Sequence[Array]) -> tuple[float, float]:
         """The same tokens for start and end; padding has no say."""
@@ -239,6 +292,10 @@ class Span(Kind):
     def floor_seconds(self, rows: int, outputs: int) -> float:
         """Most of it is the choice on validation, and the answers to test."""
         return 10.0
+
+
+def _stride(max_length: int) -> int:
+    return min(STRIDE, max_length // 3)
 
 
 def read_threshold(path: Path) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from subarch.report import content, parts
 from subarch.report.classes import classes_table
 from subarch.report.scores import aligned, score_lines
-from subarch.report.tables import text_table
+from subarch.report.tables import Table, text_table
 from subarch.report.verdict import verdict
 
 
@@ -27,21 +28,14 @@ def answer(result: Mapping[str, Any]) -> str:
 
 
 def _compress(result: Mapping[str, Any]) -> list[str]:
-    metrics = result["metrics"]
-    rows = {key: metrics[key] for key in ("teacher", "student")} | metrics["exports"] | metrics["baselines"]
-    report = {
-        "models": [{"name": name, **row} for name, row in rows.items()],
-        "task": {"main_metric": metrics.get("main_metric", "score")},
-        "floor": metrics.get("floor", {}),
-        "cut": metrics.get("cut", {}),
-    }
+    report = content.of_compression(result["metrics"])
     judged = verdict(report)
-    return [text_table(report), "", *_classes(report), judged.sentence, *judged.caveats, ""]
+    further = [*_lines(parts.metrics_table(report)), *_lines(classes_table(report))]
+    return [text_table(report), "", *further, judged.sentence, *judged.caveats, ""]
 
 
-def _classes(report: Mapping[str, Any]) -> list[str]:
-    """Macro F1 and recalls, where classes are uneven."""
-    table = classes_table(report)
+def _lines(table: Table | None) -> list[str]:
+    """A table with what stands beside the names of its rows, and not the intervals after it."""
     if table is None:
         return []
     rows = [[cell.text if index else cell.full for index, cell in enumerate(row.cells)] for row in table.rows]

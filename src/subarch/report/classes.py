@@ -10,15 +10,14 @@ from subarch.report.tables import Cell, Column, Row, Table
 
 SHOWN = 20
 """Classes shown, those with the lowest recall of the student."""
-_COLUMNS = {"teacher": "Teacher", "student": "Student", "onnx-int8": "int8 ONNX", "tfidf": "tf-idf"}
 
 
 def classes_table(report: content.Report) -> Table | None:
     """Macro F1 and the recall of each class; None where classes are even and every model gives several answers."""
     report = content.present(report)
-    models = {name: content.model(report, name) for name in _COLUMNS}
-    found = {name: model["classes"] for name, model in models.items() if model.get("classes")}
-    if not any(each.get("uneven") or content.one_answer(models[name]) for name, each in found.items()):
+    models = content.compared(report, "classes")
+    found = {model["name"]: model["classes"] for model in models}
+    if not any(model["classes"].get("uneven") or content.one_answer(model) for model in models):
         return None
     judged = found.get("student") or next(iter(found.values()))
     names = sorted(judged["recalls"], key=lambda name: (judged["recalls"][name], -judged["examples"][name]))
@@ -32,7 +31,7 @@ def classes_table(report: content.Report) -> Table | None:
         columns=(
             Column(heading="Recall of the class", align="left"),
             Column(heading="Examples"),
-            *(Column(heading=_COLUMNS[name]) for name in found),
+            *(Column(heading=content.heading(model)) for model in models),
         ),
         rows=tuple(rows),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 
-from subarch.report import content, document, figures, markdown, numbers, tables, trade_off
+from subarch.report import content, document, figures, markdown, numbers, parts, tables, trade_off
 from subarch.report.classes import classes_table
 from subarch.report.verdict import Verdict, verdict
 
@@ -28,6 +28,8 @@ def render_html(report: content.Report) -> str:
         for part in (
             _top(report, judged),
             _models(report),
+            document.section("Scores", document.table(parts.metrics_table(report), "narrow")),
+            document.section(f"Worst {parts.part(report)}s", _parts(report)),
             document.section("Classes", document.table(classes_table(report), "narrow")),
             _architecture(report),
             _candidates(report),
@@ -76,7 +78,7 @@ def _tiles(report: content.Report, judged: Verdict) -> str:
         ),
         ("parameters", "Parameters", numbers.count),
         ("model_bytes", "Size on disk", numbers.size),
-        ("latency_ms", "Latency, one example", numbers.milliseconds),
+        ("latency_ms", f"Latency, one {content.unit(report, 1)}", numbers.milliseconds),
     )
     tiles = [
         f'<div><dt>{escape(heading)}</dt><dd class="big">{escape(written(subject[key]))}</dd>'
@@ -94,6 +96,11 @@ def _models(report: content.Report) -> str:
     note = markdown.models_note(report)
     figure = document.figure(trade_off.trade_off(report), "trade-off")
     return document.section("Models", figure, table, f'<p class="note">{escape(note)}</p>' if note else "")
+
+
+def _parts(report: content.Report) -> str:
+    table = parts.parts_table(report)
+    return "" if table is None else f'<p class="note">{escape(table.caption)}.</p>\n{document.table(table, "narrow")}'
 
 
 def _architecture(report: content.Report) -> str:

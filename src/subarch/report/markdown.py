@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from subarch.report import content, numbers, tables
+from subarch.report import content, numbers, parts, tables
 from subarch.report.classes import classes_table
 from subarch.report.verdict import verdict
 
@@ -19,10 +19,12 @@ def render_markdown(report: content.Report) -> str:
     """The report as Markdown; what is missing in it is left out, and user text is escaped."""
     report = content.present(report)
     judged = verdict(report)
-    parts = [
+    blocks = [
         [escape(judged.sentence), *_bullets(judged.caveats)],
         [f"**{escape(content.title(report))}**", *_task(report)],
         _section("Models", table(tables.models_table(report)), _models_note(report)),
+        _section("Scores", table(parts.metrics_table(report))),
+        _section(f"Worst {parts.part(report)}s", table(parts.parts_table(report))),
         _section("Classes", table(classes_table(report))),
         _section("Architecture", table(tables.architectures_table(report))),
         _section("Candidates", _candidates_note(report), table(tables.candidates_table(report))),
@@ -31,7 +33,7 @@ def render_markdown(report: content.Report) -> str:
         _section("Notes and warnings", "\n".join(_bullets(notes(report)))),
         _section("How to reproduce it", _command(report), _config(report), table(tables.environment_table(report))),
     ]
-    return "\n\n".join(block for part in parts for block in part if block) + "\n"
+    return "\n\n".join(block for section in blocks for block in section if block) + "\n"
 
 
 def escape(text: Any) -> str:
@@ -66,10 +68,11 @@ def task_facts(report: content.Report) -> list[str]:
     task = report.get("task", {})
     labels = task.get("labels", [])
     counts = [f"{task[split]:,} {split}" for split in ("train", "validation", "test") if split in task]
-    facts = [str(task[key]).replace("_", " ") for key in ("kind",) if task.get(key)]
+    kind = task.get("kind_words") or task.get("kind")
+    facts = [str(kind).replace("_", " ")] if kind else []
     if isinstance(labels, list) and len(labels) > 1:
         facts.append(f"{len(labels)} labels" + (f" ({', '.join(map(str, labels))})" if len(labels) <= 8 else ""))
-    return [*facts, f"examples: {', '.join(counts)}"] if counts else facts
+    return [*facts, f"{content.unit(report)}: {', '.join(counts)}"] if counts else facts
 
 
 def candidates_note(report: content.Report) -> str:
@@ -87,16 +90,16 @@ def candidates_note(report: content.Report) -> str:
 
 def models_note(report: content.Report) -> str:
     """What the brackets and the speed-up of the models' table mean, as far as it has them."""
-    models, parts = report.get("models", []), []
+    models, said = report.get("models", []), []
     if any("score_interval" in model for model in models):
-        parts.append("Brackets after a score hold its confidence interval.")
+        said.append("Brackets after a score hold its confidence interval.")
     if any("latency_ms_low" in model and "latency_ms_high" in model for model in models):
-        parts.append("Latency is a median, with its quartiles.")
+        said.append("Latency is a median, with its quartiles.")
     if any("speedup" in model for model in models):
-        parts.append("Speed-up is against the teacher.")
+        said.append("Speed-up is against the teacher.")
     if any("agreement" in model for model in models):
-        parts.append("Agreement is the share of examples on which a model answers as the student does.")
-    return " ".join(parts)
+        said.append(f"Agreement is the share of {content.unit(report)} on which a model answers as the student does.")
+    return " ".join(said)
 
 
 def _task(report: content.Report) -> list[str]:

@@ -21,12 +21,25 @@ _METRIC_NAMES = {
     "spearmanr": "Spearman correlation",
     "exact_match": "exact match",
     "r2": "R²",
+    "has_answer_exact_match": "exact match, with an answer",
+    "has_answer_f1": "F1, with an answer",
+    "no_answer_exact_match": "exact match, without an answer",
+    "no_answer_f1": "F1, without an answer",
+    "best_exact_match": "exact match, best threshold",
+    "best_f1": "F1, best threshold",
+    "best_exact_match_threshold": "best threshold for exact match",
+    "best_f1_threshold": "best threshold for F1",
 }
 
 
 def metric_name(name: str) -> str:
     """The words for a metric's key: `matthews_correlation` becomes "Matthews correlation"."""
     return _METRIC_NAMES.get(name, name.replace("_", " "))
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric is a share or a correlation; errors and thresholds have units of their own."""
+    return name != "rmse" and not name.endswith("_threshold")
 
 
 def capital(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from subarch.report.numbers import capital, interval, metric_name, significant
+from subarch.report.numbers import capital, interval, is_share, metric_name, significant
 from subarch.report.numbers import score as score_text
 
 SHOWN = 3
@@ -51,7 +51,7 @@ def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _metric_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for name, value in metrics.items():
         if isinstance(value, (int, float)) and name not in NOT_SCORES:
-            percent = _percent(name)
+            percent = is_share(name)
             bounds = metrics["intervals"].get(name)
             yield capital(metric_name(name)), score_text(value, percent=percent), interval(bounds, percent=percent)
     classes = metrics.get("classes", {})
@@ -85,11 +85,6 @@ def _class_lines(classes: Mapping[str, Any]) -> Iterator[str]:
         yield f"every answer is “{classes['answer']}”: nothing was learned"
 
 
-def _percent(name: str) -> bool:
-    """Whether the metric is a share or a correlation; errors and thresholds have units of their own."""
-    return name != "rmse" and not name.endswith("_threshold")
-
-
 def _asked(metrics: Mapping[str, Any], asked: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for name in asked:
         for value, row in metrics["slices"].get(name, {}).items():
@@ -109,7 +104,7 @@ def _outstanding(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _slice_row(title: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    name, percent = row["metric"], _percent(row["metric"])
+    name, percent = row["metric"], is_share(row["metric"])
     mark = " (few)" if row.get("few") else ""
     value = score_text(row[name], percent=percent)
     return f"{title}{mark}", f"{row['count']:,}", metric_name(name), value, interval(row["interval"], percent=percent)
@@ -129,7 +124,7 @@ def _comparison(found: Mapping[str, Any], other: str) -> list[str]:
 
 
 def _difference(row: Mapping[str, Any]) -> str:
-    percent = _percent(row["metric"])
+    percent = is_share(row["metric"])
     sign = "+" if row["difference"] > 0 else ""
     bounds = interval(row["interval"], percent=percent)
     return f"{metric_name(row['metric'])} {sign}{score_text(row['difference'], percent=percent)} {bounds}"
@@ -144,7 +139,7 @@ def _suite(metrics: Mapping[str, Any]) -> list[str]:
     for name, found in metrics["tasks"].items():
         main = found["metric"]
         bounds = found.get("intervals", {}).get(main)
-        percent = _percent(main)
+        percent = is_share(main)
         rows.append(
             (name, metric_name(main), score_text(found.get(main), percent=percent), interval(bounds, percent=percent))
         )

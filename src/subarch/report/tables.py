@@ -81,7 +81,7 @@ def models_table(report: content.Report) -> Table | None:
             cells=_model_cells(model, percent=percent),
             emphasis=model["name"] == judged.recommended,
             tag=tag if model["name"] == judged.recommended else "",
-            baseline=content.is_baseline(model["name"]),
+            baseline=content.is_baseline(model),
         )
         for model in report["models"]
         if any(key in model for key in ("score", "latency_ms", "model_bytes", "parameters"))

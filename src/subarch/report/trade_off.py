@@ -66,12 +66,12 @@ def trade_off(report: content.Report) -> go.Figure | None:
 
 def _trade_off_frame(report: content.Report, drawn: Sequence[Mapping[str, Any]], factor: int) -> _Frame:
     """Room around the points; a baseline so far below that it would flatten the rest is left out."""
-    encoders = [m for m in drawn if not content.is_baseline(m["name"])] or list(drawn)
+    encoders = [m for m in drawn if not content.is_baseline(m)] or list(drawn)
     bounds = [factor * b for m in encoders for b in (m["score"], *m.get("score_interval", ()))]
     low, high = min(bounds), max(bounds)
     room = max(high - low, 0.02 * abs(high), 1e-6)
     for baseline in report["models"]:
-        if content.is_baseline(baseline["name"]) and "score" in baseline:
+        if content.is_baseline(baseline) and "score" in baseline:
             reached = min(factor * b for b in (baseline["score"], *baseline.get("score_interval", ())))
             if low - reached <= 2.5 * room:
                 low, high = min(low, reached), max(high, factor * baseline["score"])
@@ -101,7 +101,7 @@ def _models_trace(
         marker={
             "size": [2 * radius for radius in _radii(shown)],
             "color": [_colour(m["name"], recommended) for m in shown],
-            "symbol": ["diamond" if content.is_baseline(m["name"]) else "circle" for m in shown],
+            "symbol": ["diamond" if content.is_baseline(m) else "circle" for m in shown],
             "opacity": 0.92,
         },
         error_y=marks.error_bars(shown, "score", factor),
@@ -213,7 +213,7 @@ def _floor_lines(
     drawn = {m["name"] for m in shown}
     shapes, notes, below = [], [], []
     for model in report["models"]:
-        if not content.is_baseline(model["name"]) or "score" not in model or model["name"] in drawn:
+        if not content.is_baseline(model) or "score" not in model or model["name"] in drawn:
             continue
         y = factor * model["score"]
         text = f"{escape(_short([model])[0])} {numbers.score(model['score'], percent=factor == 100)}"

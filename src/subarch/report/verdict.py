@@ -24,8 +24,6 @@ FEW_EXAMPLES = 200
 CUT_TOLD = 0.05
 """Share of the texts that are cut from which on the verdict says so."""
 
-_EXPORT_WORDS = {"onnx": "ONNX export", "onnx-int8": "int8 ONNX"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -55,7 +53,7 @@ def _judged(report: content.Report) -> Verdict:
     if _nothing_learned(report):
         return _nothing_verdict(report)
     floor = report.get("floor", {})
-    if floor.get("sufficient") and _learned(report, content.model(report, "tfidf")):
+    if floor.get("sufficient") and _learned(report, content.simple(report)):
         return _floor_verdict(report, str(floor.get("text", "")))
     if "score" not in student or "score" not in teacher:
         return _unmeasured_verdict(report, student)
@@ -74,61 +72,66 @@ def _judged(report: content.Report) -> Verdict:
 
 
 def _learned(report: content.Report, model: Mapping[str, Any]) -> bool:
-    """Whether a model is better than always giving the commonest answer, as far as the test examples can tell.
+    """Whether a model is better than the commonest answer, as far as the test examples can tell.
 
     It is by its score, or where its answers and the labels belong together (Matthews' correlation is above 0).
     Where the commonest answer is not scored, whether it gives several; a model without a score is not judged.
     """
-    majority = content.model(report, "majority")
+    commonest = content.commonest(report)
     if content.one_answer(model) is not None:
         return False
-    if "score" not in model or "score" not in majority:
+    if "score" not in model or "score" not in commonest:
         return True
-    if model.get("score_interval", (model["score"],))[0] > majority["score"]:
+    if model.get("score_interval", (model["score"],))[0] > commonest["score"]:
         return True
     # Macro F1 would not do: random answers have more of it than constant ones.
     return bool(model.get("classes", {}).get("matthews_correlation_interval", (0.0,))[0] > 0)
 
 
 def _nothing_learned(report: content.Report) -> bool:
-    scored = [content.model(report, name) for name in ("teacher", "student", "tfidf")]
-    scored = [model for model in scored if "score" in model]
+    asked = [content.model(report, "teacher"), content.model(report, "student"), content.simple(report)]
+    scored = [model for model in asked if "score" in model]
     has_student = any(model["name"] == "student" for model in scored)
     return has_student and not any(_learned(report, model) for model in scored)
 
 
 def _nothing_verdict(report: content.Report) -> Verdict:
-    student, majority = content.model(report, "student"), content.model(report, "majority")
-    examples = report.get("task", {}).get("test")
-    measured = f" on {examples:,} test examples" if examples else ""
+    student, commonest = content.model(report, "student"), content.commonest(report)
     answer = content.one_answer(student)
     gives = f"the student gives the answer “{answer}” to every text, and " if answer else ""
-    floor = numbers.score(majority.get("score"), percent=content.in_percent(report))
-    always = f" ({content.metric(report)} {floor})" if floor else ""
+    floor = numbers.score(commonest.get("score"), percent=content.in_percent(report))
+    reached = f" ({content.metric(report)} {floor})" if floor else ""
+    baseline = f"the baseline “{commonest['label']}”" if commonest else "the commonest answer"
     return Verdict(
         kind="nothing",
-        sentence=f"Nothing was learned: {gives}no model is better than always giving the commonest "
-        f"answer{always}{measured}.",
-        caveats=("Do the texts tell their labels? More labelled examples or more training may change that.",),
+        sentence=f"Nothing was learned: {gives}no model is better than {baseline}{reached}{_measured(report)}.",
+        caveats=("Do the texts tell their answers? More labelled examples or more training may change that.",),
     )
 
 
+def _measured(report: content.Report) -> str:
+    count = report.get("task", {}).get("test")
+    return f" on {count:,} test {content.unit(report, count)}" if count else ""
+
+
 def _cut_caveats(report: content.Report) -> list[str]:
-    """What the models never read, and what tf-idf makes of it."""
+    """What the models never read, and what the simple baseline makes of it."""
     cut, floor = report.get("cut", {}), report.get("floor", {})
     if cut.get("share", 0.0) < CUT_TOLD or not cut.get("text"):
         return []
     found = [f"{numbers.capital(str(cut['text']))}."]
     if "whole_score" in floor:
         reached = numbers.score(floor["whole_score"], percent=content.in_percent(report))
-        found.append(f"tf-idf that reads all of the texts reaches {content.metric(report)} {reached}.")
+        simple = content.simple(report).get("label", "the simple method")
+        found.append(f"The baseline “{simple}” reaches {content.metric(report)} {reached} where it reads all of them.")
     return found
 
 
 def _best_baseline(report: content.Report) -> dict[str, Any]:
     """The baseline with the highest score, or an empty dict; of equal ones that which gives several answers."""
-    scored = [m for m in report.get("models", []) if content.is_baseline(m["name"]) and "score" in m]
-    return max(scored, key=lambda model: (model["score"], model["name"] == "tfidf"), default={})
+    scored = [dict(m) for m in report.get("models", []) if content.is_baseline(m) and "score" in m]
+    blind = content.commonest(report).get("name")
+    return max(scored, key=lambda model: (model["score"], model["name"] != blind), default={})
 
 
 def _fastest_faithful(report: content.Report) -> dict[str, Any]:
@@ -137,11 +140,7 @@ def _fastest_faithful(report: content.Report) -> dict[str, Any]:
     An export without a score is faithful where it gives the student's answers on 99 % of the examples.
     """
     student = content.model(report, "student")
-    faithful = [student]
-    for name in content.EXPORTS:
-        export = content.model(report, name)
-        if export and _is_faithful(report, student, export):
-            faithful.append(export)
+    faithful = [student, *(each for each in content.exports(report) if _is_faithful(report, student, each))]
     if not any("latency_ms" in model for model in faithful):
         return min(faithful, key=lambda model: model.get("model_bytes", float("inf")))
     return min(faithful, key=lambda model: model.get("latency_ms", float("inf")))
@@ -181,11 +180,11 @@ def _is_lossy(report: content.Report, teacher: Mapping[str, Any], student: Mappi
 
 
 def _gain_kept(report: content.Report, teacher: float, student: float) -> float | None:
-    """The share of the teacher's gain over the majority class that the student keeps, where there is one."""
-    majority = content.model(report, "majority").get("score")
-    if majority is None or teacher <= majority:
+    """The share of the teacher's gain over the commonest answer that the student keeps, where there is one."""
+    commonest = content.commonest(report).get("score")
+    if commonest is None or teacher <= commonest:
         return None
-    return float((student - majority) / (teacher - majority))
+    return float((student - commonest) / (teacher - commonest))
 
 
 def _floor_verdict(report: content.Report, text: str) -> Verdict:
@@ -196,7 +195,7 @@ def _floor_verdict(report: content.Report, text: str) -> Verdict:
         sentence = numbers.capital(text)
     else:
         sentence = f"No transformer is needed: {text}"
-    return Verdict(kind="floor", sentence=f"{sentence}.", recommended=content.model(report, "tfidf").get("name"))
+    return Verdict(kind="floor", sentence=f"{sentence}.", recommended=content.simple(report).get("name"))
 
 
 def _unmeasured_verdict(report: content.Report, student: Mapping[str, Any]) -> Verdict:
@@ -257,7 +256,7 @@ def _cost(teacher: Mapping[str, Any], student: Mapping[str, Any], pick: Mapping[
         return parts
     # "11.2x faster" is read as 11.2 times the teacher's speed; below 1.05 nobody would notice it.
     speed = f"{numbers.speedup(gain)} faster" if gain >= 1.05 else f"no faster ({numbers.speedup(gain)})"
-    subject = f", and its {_EXPORT_WORDS[pick['name']]} answers" if pick["name"] in _EXPORT_WORDS else ", and answers"
+    subject = f", and its {pick['words']} answers" if pick["role"] == "export" else ", and answers"
     return f"{parts}{subject} {speed}"
 
 
@@ -269,20 +268,19 @@ def _caveats(
         _gain_caveat(report, teacher["score"], student["score"]),
         _classes_caveat(teacher, student),
         _teacher_caveat(report, teacher),
-        _agreement_caveat(pick),
-        *(_export_caveat(report, student, name) for name in content.EXPORTS),
+        _agreement_caveat(report, pick),
+        *(_export_caveat(report, student, export) for export in content.exports(report)),
     ]
     return [caveat for caveat in found if caveat]
 
 
 def _uncertainty(report: content.Report, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:
     examples = report.get("task", {}).get("test")
-    measured = f" on {examples:,} test examples" if examples else ""
     known = "score_interval" in teacher and "score_interval" in student
     if known and not _apart(teacher, student) and teacher["score"] != student["score"]:
-        return f"The two scores' intervals overlap{measured}: part of the difference may be chance."
+        return f"The two scores' intervals overlap{_measured(report)}: part of the difference may be chance."
     if examples and examples < FEW_EXAMPLES:
-        return f"All scores come from {examples:,} test examples only: expect them to move."
+        return f"All scores come from {examples:,} test {content.unit(report, examples)} only: expect them to move."
     return ""
 
 
@@ -290,7 +288,8 @@ def _gain_caveat(report: content.Report, teacher: float, student: float) -> str:
     gain = _gain_kept(report, teacher, student)
     if gain is None or gain >= GAIN_KEPT:
         return ""
-    return f"Of what the teacher gains over the majority class, the student keeps {numbers.percentage(gain)}."
+    baseline = content.commonest(report)["label"]
+    return f"Of what the teacher gains over the baseline “{baseline}”, the student keeps {numbers.percentage(gain)}."
 
 
 def _classes_caveat(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:
@@ -316,28 +315,25 @@ def _teacher_caveat(report: content.Report, teacher: Mapping[str, Any]) -> str:
     return f"The teacher itself is no better than the baseline “{best['label']}”: look at its fine-tuning first."
 
 
-def _agreement_caveat(pick: Mapping[str, Any]) -> str:
+def _agreement_caveat(report: content.Report, pick: Mapping[str, Any]) -> str:
     agreement = pick.get("agreement")
-    if agreement is None or agreement >= AGREEMENT_EXPECTED or pick["name"] not in _EXPORT_WORDS:
+    if agreement is None or agreement >= AGREEMENT_EXPECTED or pick["role"] != "export":
         return ""
     differs = numbers.percentage(1 - agreement, 1)
-    words = _EXPORT_WORDS[pick["name"]]
-    return f"The {words} gives another answer than the student on {differs} of the examples."
+    return f"The {pick['words']} gives another answer than the student on {differs} of the {content.unit(report)}."
 
 
-def _export_caveat(report: content.Report, student: Mapping[str, Any], name: str) -> str:
-    export = content.model(report, name)
+def _export_caveat(report: content.Report, student: Mapping[str, Any], export: Mapping[str, Any]) -> str:
     if "score" not in export or _is_faithful(report, student, export):
         return ""
-    answer = content.one_answer(export)
+    words, answer = export["words"], content.one_answer(export)
     if answer is not None:
-        return f"The {_EXPORT_WORDS[name]} gives one answer, “{answer}”, to every text, so it is not recommended."
+        return f"The {words} gives one answer, “{answer}”, to every text, so it is not recommended."
     lost = _macro(student) - _macro(export)
     if lost > LOSS_TOLERATED:
-        points = numbers.score(lost, percent=True)
-        gap = f"{points} points of macro F1"
-        return f"The {_EXPORT_WORDS[name]} loses {gap} against the student, so it is not recommended."
+        gap = f"{numbers.score(lost, percent=True)} points of macro F1"
+        return f"The {words} loses {gap} against the student, so it is not recommended."
     percent = content.in_percent(report)
     gap = numbers.score(student["score"] - export["score"], percent=percent)
     points = f"{gap} points" if percent else gap
-    return f"The {_EXPORT_WORDS[name]} loses {points} against the student, so it is not recommended."
+    return f"The {words} loses {points} against the student, so it is not recommended."

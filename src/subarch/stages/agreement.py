@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from subarch.arch.configuration import SIGMOID
-from subarch.deploy.runtime import ONNX_FILE, OnnxRuntime, answer
+from subarch.deploy.formats.registry import format_in
+from subarch.deploy.runtime import answer
 from subarch.errors import DataError, ModelError
 from subarch.kinds.registry import kind_of
 from subarch.running.machine import describe_machine
@@ -165,8 +166,9 @@ def _asked(model: ModelFolder, task: Task, examples: Examples, max_length: int) 
     if len(rows) < FEWEST or sample.labels is None:
         return None
     encoded, labels = read.encoded.take(rows), sample.labels[rows]
-    if (model.path / ONNX_FILE).exists():
-        runtime = OnnxRuntime(model.path / ONNX_FILE, int(describe_machine()["threads"]))
+    export = format_in(model.path)
+    if export is not None:
+        runtime = export.open(model.path, int(describe_machine()["threads"]))
         return answer(runtime, encoded, read.pad_token_id), labels
     return predict(model.model_for(task), encoded, read.pad_token_id), labels
 

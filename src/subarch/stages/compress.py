@@ -9,7 +9,7 @@ from typing import Any
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.pretrained import has_mlm_head
-from subarch.deploy.onnx_export import require_onnx
+from subarch.deploy.formats.registry import FORMATS
 from subarch.errors import ConfigError
 from subarch.running.budget import Budget, Deadline, parse_duration
 from subarch.stages.compression.delivery import deliver
@@ -91,7 +91,8 @@ def _check(config: CompressConfig, teacher: ModelFolder, data: TaskData) -> list
     """Refuse what can be refused before anything is written; the students that the search may look at."""
     if Path(config.teacher).is_dir() and config.out.resolve() == Path(config.teacher).resolve():
         raise ConfigError(f"--out {config.out} is the teacher's own folder", "choose another --out")
-    require_onnx()
+    for each in FORMATS.values():
+        each.require()
     smallest = max(1, round(config.extract.space.vocabulary * teacher.architecture.vocab_size))
     search = config.extract.for_extract(teacher=config.teacher, out=config.out, data=config.data)
     space = candidate_space(search, teacher.architecture_for(data), smallest)

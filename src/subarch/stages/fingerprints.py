@@ -11,13 +11,14 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from subarch.deploy.formats.registry import FORMATS
 from subarch.errors import ModelError
 
 _PARTS = (
     "config.json",
     "model*.safetensors*",
     "pytorch_model*.bin*",
-    "model*.onnx*",
+    *(pattern for each in FORMATS.values() for pattern in each.weights),
     "adapter_*",
     "tokenizer*",
     "special_tokens_map.json",

@@ -20,7 +20,7 @@ from subarch.arch.pooling import pools_by_mean
 from subarch.arch.pretrained import load_tokenizer, output_activation
 from subarch.arch.vocabulary import require_cuttable
 from subarch.arch.weights import weight_names
-from subarch.deploy.runtime import ONNX_FILE
+from subarch.deploy.formats.registry import format_in
 from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import KINDS, kind_of, load_own
@@ -128,8 +128,8 @@ class ModelFolder:
 
     @classmethod
     def of_any(cls, source: str | Path) -> ModelFolder:
-        """As `of`, but a folder of an ONNX export will do too."""
-        return cls(Path(source)) if (Path(source) / ONNX_FILE).exists() else cls.of(source)
+        """As `of`, but the folder of an export will do too."""
+        return cls.of(source) if format_in(Path(source)) is None else cls(Path(source))
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -250,7 +250,7 @@ class ModelFolder:
         return output_activation(self.path)
 
     def _has_head_for(self, kind: Kind) -> bool:
-        return kind.exported(self.config) if (self.path / ONNX_FILE).exists() else kind.has_head(self.path)
+        return kind.has_head(self.path) if format_in(self.path) is None else kind.exported(self.config)
 
     @property
     def _other_head(self) -> Kind | None:

@@ -10,15 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from subarch.arch.costs import parameters
 from subarch.arch.first_token import first_token_alone
+from subarch.deploy.formats.registry import FORMATS, weight_files
 from subarch.deploy.timing import Latency
 from subarch.errors import StorageError
 from subarch.kinds.registry import kind_of
+from subarch.report.content import of_compression
 from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
@@ -26,25 +26,20 @@ from subarch.running.machine import describe_machine
 from subarch.stages.compression.engines import Asked, choose_engines, discard_engines
 from subarch.stages.compression.floor import Floor, floor_verdict, lay_floor
 from subarch.stages.compression.planning import CompressionPlan, shortfalls
+from subarch.stages.compression.rows import agreements, described, keep_worst, names, scored
 from subarch.stages.compression.settings import CompressConfig
-from subarch.stages.evaluate import PREDICTIONS, EvaluateConfig, evaluate
-from subarch.stages.export import ExportConfig, export, load_lines
+from subarch.stages.evaluate import EvaluateConfig, evaluate
+from subarch.stages.export import ExportConfig, export
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_over_lengths
 from subarch.stages.output import Result, plain
 from subarch.stages.session import Session, seconds_left
-from subarch.storage import folder_bytes, read_json, replacing_file
+from subarch.storage import folder_bytes, replacing_file
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.cuts import Cut
 from subarch.tracking.record import Record
 
 CURVE_POINTS = 200
-LABELS = {
-    "teacher": "Teacher (PyTorch fp32)",
-    "student": "Student (PyTorch fp32)",
-    "onnx": "Student (ONNX fp32)",
-    "onnx-int8": "Student (ONNX int8)",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +61,10 @@ def deliver(
     out, plan, cut = place
     started = time.monotonic()
     export(ExportConfig(model=str(out / "student"), out=out / "export", seed=config.seed), session)
-    folders = {
-        "teacher": Path(stages["distil"].config["teacher"]),
-        "student": out / "student",
-        "onnx": out / "export" / "onnx",
-        "onnx-int8": out / "export" / "onnx-int8",
-    }
-    models = {name: ModelFolder.of_any(str(folder)) for name, folder in folders.items()}
+    teacher = Path(stages["distil"].config["teacher"])
+    called = names()
+    places = {name: out / said["path"] if "path" in said else teacher for name, said in called.items()}
+    models = {name: ModelFolder.of_any(folder) for name, folder in places.items()}
     notes = [*plan.lines(data), *shortfalls(stages["extract"].metrics, plan.scored(data), len(data.test))]
     data = replace(data, test=data.test.sample(plan.test_rows, config.seed), notes=(*data.notes, *notes))
     trained = {name: models[name] for name in ("teacher", "student")}
@@ -86,20 +78,23 @@ def deliver(
     sample = spread_over_lengths(data.task, data.test, config.deliver.requests)
     floor = lay_floor(data, models["teacher"], cut, sample, config.seed)
     rows |= floor.rows
-    if kind_of(data.task).has_classes:
-        for name, agreement in agreements(out, scored_by_export=engines["student"] is not None).items():
-            rows[name]["agreement"] = agreement
+    keep_worst(rows)
+    for name, agreement in agreements(
+        out, data.task, data.test, scored_by_export=engines["student"] is not None
+    ).items():
+        rows[name]["agreement"] = agreement
     session.phase("timing", "all in turn")
     _add_latencies(rows, _time(config, data.task, models, floor, session))
-    metrics = _metrics(rows, floor) | {
+    called |= {name: {"label": label} for name, label in floor.labels.items()}
+    metrics = _metrics({name: called[name] | row for name, row in rows.items()}, floor) | {
         "plan": asdict(plan),
         "main_metric": data.task.main_metric,
-        "floor": floor_verdict(rows, floor.baselines, floor.whole_score),
+        "task": described(data),
+        "floor": floor_verdict(rows, floor.baselines, floor.whole_score) | floor.names,
         **({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}}),
     }
-    report = _report(config, out, data, (stages, rows, LABELS | floor.labels), session.record)
-    report |= {name: metrics[name] for name in ("floor", "cut") if name in metrics}
-    report["floor"] = metrics["floor"] | floor.names
+    report = of_compression(metrics) | _surroundings(config, out, data, stages, session.record)
+    report["task"] = {**report["task"], "notes": list(data.notes)}
     report["stages"].append({"name": "evaluate, export, time", "seconds": time.monotonic() - started, "reused": False})
     for name, text in (("report.md", render_markdown(report)), ("report.html", render_html(report))):
         with replacing_file(out / name) as temporary:
@@ -129,33 +124,12 @@ def _row_of_model(
     )
     result = evaluate(settings, session)
     count = parameters(model.architecture, kind_of(task).head, task.num_outputs)
-    weights = [*model.path.glob("*.safetensors"), *model.path.glob("*.onnx"), *model.path.glob("*.onnx.data")]
     return {
-        "score": result.metrics["score"],
-        "score_interval": result.metrics["intervals"][task.main_metric],
-        **{name: result.metrics[name] for name in ("classes",) if name in result.metrics},
+        **scored(task, result.metrics),
         "parameters": count.total,
         "encoder_parameters": count.encoder,
-        "model_bytes": sum(folder_bytes(file) for file in weights if "checkpoint" not in file.name),
+        "model_bytes": sum(folder_bytes(file) for file in weight_files(model.path) if "checkpoint" not in file.name),
     }
-
-
-def agreements(out: Path, *, scored_by_export: bool) -> dict[str, float]:
-    """Share of test rows on which each export answers as the student.
-
-    Where the fp32 export has scored the student, it would be compared with itself: then its share is that of the
-    inputs on which `export` compared it with PyTorch.
-    """
-    found = {name: _agreement(out / "evaluation", "student", name) for name in ("onnx", "onnx-int8")}
-    if scored_by_export:
-        found["onnx"] = read_json(out / "export" / "result.json")["metrics"]["onnx"]["agreement"]
-    return found
-
-
-def _agreement(folder: Path, one: str, other: str) -> float:
-    """Share of test examples on which two models give the same answer."""
-    first, second = (pq.read_table(folder / name / PREDICTIONS, columns=["prediction"]) for name in (one, other))
-    return float(np.mean(first["prediction"].to_numpy() == second["prediction"].to_numpy()))
 
 
 def _time(
@@ -190,40 +164,29 @@ def _metrics(rows: Mapping[str, dict[str, Any]], floor: Floor) -> dict[str, Any]
     return {
         "teacher": short["teacher"],
         "student": short["student"],
-        "exports": {name: short[name] for name in ("onnx", "onnx-int8")},
+        "exports": {name: short[name] for name in FORMATS},
         "baselines": {name: short[name] for name in floor.rows},
     }
 
 
-def _report(
-    config: CompressConfig,
-    out: Path,
-    data: TaskData,
-    found: tuple[Mapping[str, Result], Mapping[str, dict[str, Any]], Mapping[str, str]],
-    record: Record,
+def _surroundings(
+    config: CompressConfig, out: Path, data: TaskData, stages: Mapping[str, Result], record: Record
 ) -> dict[str, Any]:
-    stages, rows, labels = found
+    """What the report says beyond the metrics: how the models came about, and how they are loaded."""
     task = data.task
-    paths = {"student": "student", "onnx": "export/onnx", "onnx-int8": "export/onnx-int8"}
+    length = min(config.length_for(task), ModelFolder.of(out / "student").architecture.max_length)
     return {
         "title": f"{task.name}: {Path(config.teacher).name} → student",
-        "task": {
-            "name": task.name,
-            "kind": task.kind,
-            "main_metric": task.main_metric,
-            "labels": list(task.labels),
-            "train": len(data.train),
-            "validation": len(data.validation),
-            "test": len(data.test),
-            "notes": list(data.notes),
-        },
-        "models": [{"name": name, "label": labels[name], "path": paths.get(name), **row} for name, row in rows.items()],
         **_searched(stages),
         "curves": {name: _curve(record, stages[name].run_id) for name in ("finetune", "distil") if name in stages},
         "stages": [
             {"name": name, "seconds": result.seconds, "reused": result.reused} for name, result in stages.items()
         ],
-        "load": {name: load_lines(name, out / path, task) for name, path in paths.items() if name != "onnx"},
+        "load": {
+            name: kind_of(task).load_lines(task, str(out / said["path"]), length, FORMATS.get(name))
+            for name, said in names().items()
+            if "path" in said
+        },
         "budget_seconds": None if config.budget is None else parse_duration(config.budget),
         "config": plain(config),
         "environment": _environment(),

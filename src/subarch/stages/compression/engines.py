@@ -1,4 +1,4 @@
-"""What scores a model's test rows: PyTorch, or an fp32 export where that is faster and gives the same answers."""
+"""What scores a model's test rows: PyTorch, or an exact export where that is faster and gives the same answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from subarch.deploy.formats.registry import EXACT, TOLERANCE
 from subarch.stages.evaluate import opened
-from subarch.stages.export import TOLERANCE, ExportConfig, export
+from subarch.stages.export import ExportConfig, export
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import spread_over_lengths
 from subarch.stages.session import Session
@@ -19,6 +20,7 @@ from subarch.storage import read_json, write_json
 from subarch.tasks.base import Examples, Task
 
 ENGINES = "engines.json"
+TEACHER_EXPORT = f"teacher-{EXACT.name}"
 PROBE = 64
 """Test rows on which runtimes are compared."""
 WORTH = 2.0
@@ -64,7 +66,7 @@ def choose_engines(
     """The folder of the export that scores teacher and student; None for PyTorch. Decided once in an output folder.
 
     Args:
-        out: Of the compression, with `export/onnx` in it.
+        out: Of the compression, with the student's exports in it.
         folders: The models "teacher" and "student".
         asked: The test rows.
         session: To tell of the teacher's export.
@@ -72,8 +74,8 @@ def choose_engines(
     file = out / ENGINES
     if not file.exists():
         probe = replace(asked, examples=spread_over_lengths(asked.task, asked.examples, PROBE))
-        raced = race(folders["student"], out / "export" / "onnx", probe)
-        student = "export/onnx" if raced.faster else None
+        raced = race(folders["student"], out / "export" / EXACT.name, probe)
+        student = f"export/{EXACT.name}" if raced.faster else None
         # Of the teacher as of the student: that much less for each operation.
         larger = _seconds(folders["teacher"], folders["teacher"].path, probe)[0] / raced.torch_seconds
         teacher = None
@@ -94,14 +96,14 @@ def race(model: ModelFolder, exported: Path, probe: Asked) -> Race:
 
 def discard_engines(out: Path) -> None:
     """Remove the teacher's export, which was made to score."""
-    shutil.rmtree(out / "evaluation" / "teacher-onnx", ignore_errors=True)
+    shutil.rmtree(out / "evaluation" / TEACHER_EXPORT, ignore_errors=True)
 
 
 def _exported_teacher(out: Path, teacher: ModelFolder, probe: Asked, session: Session) -> str | None:
-    place = Path("evaluation") / "teacher-onnx"
+    place = Path("evaluation") / TEACHER_EXPORT
     session.phase("exporting", "the teacher, to score it faster")
-    export(ExportConfig(model=str(teacher.path), out=out / place, formats=("onnx",)), session)
-    return str(place / "onnx") if race(teacher, out / place / "onnx", probe).faster else None
+    export(ExportConfig(model=str(teacher.path), out=out / place, formats=(EXACT.name,)), session)
+    return str(place / EXACT.name) if race(teacher, out / place / EXACT.name, probe).faster else None
 
 
 def _export_seconds(out: Path) -> float:

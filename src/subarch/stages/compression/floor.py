@@ -9,6 +9,7 @@ from typing import Any
 
 from subarch.kinds.floors.baseline import Baseline, Floors, Read, whole
 from subarch.kinds.registry import kind_of
+from subarch.stages.compression.rows import scored
 from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.cuts import Cut, as_read
@@ -73,12 +74,7 @@ def lay_floor(data: TaskData, teacher: ModelFolder, cut: Cut | None, sample: Exa
 def _row(data: TaskData, baseline: Baseline, seed: int) -> dict[str, Any]:
     found = score(data.task, baseline.predictions, data.test, seed)
     classes = class_scores(data.task, baseline.predictions, data.test, seed)
-    return {
-        "score": found["score"],
-        "score_interval": found["intervals"][data.task.main_metric],
-        "parameters": baseline.parameters,
-        **({"classes": classes} if classes else {}),
-    }
+    return {**scored(data.task, found), "parameters": baseline.parameters, **({"classes": classes} if classes else {})}
 
 
 def floor_verdict(

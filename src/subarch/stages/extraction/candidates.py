@@ -18,8 +18,9 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_config
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
-from subarch.kinds.base import Kind, TeacherAnswers, Tokenised
+from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import kind_of
+from subarch.kinds.teacher_answers import TeacherAnswers
 from subarch.optimize.fptas import mean_with_interval
 from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units

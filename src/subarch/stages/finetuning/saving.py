@@ -40,7 +40,7 @@ def save_model(
     settings = None if said is None else kind_of(task).settings_of(said)
     if settings is not None:
         write_json(path / SETTINGS, settings)
-    _save(path, trained, source.tokenizer, _card(path.name, task, notes))
+    _save(path, trained, source.tokenizer, _card(path.name, task, source, notes))
 
 
 def save_masked_lm(path: Path, trained: PreTrainedModel, tokenizer: Any) -> None:
@@ -58,7 +58,7 @@ def take_model(source: Path, path: Path, task: Task, others: Collection[str]) ->
         for file in source.iterdir():
             if file.is_file() and file.name not in others:
                 shutil.copy2(file, temporary / file.name)
-        (temporary / "README.md").write_text(_card(path.name, task), encoding="utf-8")
+        (temporary / "README.md").write_text(_card(path.name, task, ModelFolder(source)), encoding="utf-8")
     _unpack(path)
 
 
@@ -77,11 +77,12 @@ def _unpack(path: Path) -> None:
     (path / PARTIAL).rmdir()
 
 
-def _card(name: str, task: Task, notes: Sequence[str] = ()) -> str:
+def _card(name: str, task: Task, model: ModelFolder, notes: Sequence[str] = ()) -> str:
     kind = kind_of(task)
+    lines = kind.load_lines(task, "PATH_OF_THIS_FOLDER", min(task.max_length, model.architecture.max_length))
     labels = f"Labels: {', '.join(map(escape, task.labels))}." if task.labels else kind.outputs_note
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {kind.pipeline_tag}\n---\n\n# {escape(name)}\n\n"
         f"A model for the task {escape(task.name)}, trained by subarch. {labels}\n\n"
-        f"```python\n{kind.usage}```\n" + "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in notes)
+        f"```python\n{lines}\n```\n" + "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in notes)
     )

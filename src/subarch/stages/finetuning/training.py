@@ -16,9 +16,10 @@ from subarch.arch.build import draw_head, head_layers
 from subarch.arch.families import axes_of, family_of
 from subarch.arch.pooling import put_mean_first
 from subarch.arch.weights import weight_names
-from subarch.kinds.base import Kind, TeacherAnswers, Tokenised
+from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import kind_of
 from subarch.kinds.scorer import Scorer
+from subarch.kinds.teacher_answers import TeacherAnswers
 from subarch.stages.finetuning.settings import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from subarch.errors import UserError
 from subarch.tasks.custom import load_files
 
-few = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+def times(count):
+    """Of the thousand files of this module, so many; those of JSON take longest to draw."""
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def put(tmp_path, name, content):
@@ -35,13 +38,13 @@ def told(path):
 
 
 @given(st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet", ".csv.gz"]), st.binary(max_size=200))
-@few
+@times(350)
 def test_any_bytes_are_a_table_or_a_line(tmp_path, suffix, raw):
     told(put(tmp_path, f"t{suffix}", raw))
 
 
 @given(st.sampled_from(["utf-8", "utf-16", "utf-16-le"]), st.text(alphabet="ab,;|\t\r\n\"\0='1.é\u200b", max_size=200))
-@few
+@times(300)
 def test_any_text_is_a_table_or_a_line(tmp_path, encoding, text):
     told(put(tmp_path, "t.csv", f"text,label\n{text}".encode(encoding)))
     told(put(tmp_path, "t.tsv", f"text\tlabel\n{text}".encode(encoding)))
@@ -52,13 +55,13 @@ def test_any_text_is_a_table_or_a_line(tmp_path, encoding, text):
         st.fixed_dictionaries({}, optional={"text": json_values, "label": json_values, "x": json_values}), max_size=12
     )
 )
-@few
+@times(100)
 def test_any_json_values_are_a_table_or_a_line(tmp_path, rows):
     told(put(tmp_path, "t.jsonl", "\n".join(map(json.dumps, rows))))
 
 
 @given(st.lists(cells, min_size=30, max_size=30), st.booleans())
-@few
+@times(250)
 def test_any_labels_are_classes_or_scores_or_a_line(tmp_path, labels, written):
     rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
     path = put(tmp_path, "t.jsonl", "\n".join(map(json.dumps, rows)))

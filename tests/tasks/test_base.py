@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from subarch.tasks.base import Examples, Task, TaskData
+from subarch.tasks import base
+from subarch.tasks.base import Examples, Task, TaskData, blocks
+
+LONG_TEXTS = [
+    "A bc  def\tGH " * 9,
+    "plain words in one line " * 3 + "END",
+    "x" * 40,
+    "x" * 40 + " y",
+    " " * 30,
+    "a\x1cb " * 9,
+]
 
 
 def task(**changes):
@@ -94,3 +104,10 @@ def test_joining_nothing_changes_nothing():
 def test_unlike_examples_cannot_be_joined(other):
     with pytest.raises(ValueError, match="with and without pairs, labels or groups"):
         Examples(["a"], None, np.array([0])).joined(other)
+
+
+@pytest.mark.parametrize("text", [*LONG_TEXTS, " a  B\tc ", "İ ß\u3000x", "one"])
+def test_keys_of_long_texts_are_made_block_by_block(text, monkeypatch):
+    monkeypatch.setattr(base, "BLOCK", 7)
+    assert Examples([text]).text_keys() == [(" ".join(text.split()).casefold(), "")]
+    assert " ".join(" ".join(blocks(text)).split()) == " ".join(text.split())

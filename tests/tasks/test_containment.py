@@ -3,8 +3,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from subarch.tasks import containment
-from subarch.tasks.containment import RUN, find_contained, words
+from subarch.tasks import containment, wording
+from subarch.tasks.containment import RUN, find_contained
+from subarch.tasks.wording import words
 
 A_SENTENCE = "a film of quiet power and great beauty"
 
@@ -15,6 +16,33 @@ def pairs(found):
 
 def test_words_are_read_without_case_spacing_and_punctuation():
     assert words("  The film,\tit's GREAT — 10/10! ") == ["the", "film", "it", "s", "great", "10", "10"]
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=127) | st.sampled_from("aaaéßİ_ 天")), max_size=8))
+def test_texts_have_one_number_where_their_words_are_the_same(texts):
+    found = wording.Wording(2, 10**6)
+    rows = found.add([*texts, *(f"{text.upper()}!" for text in texts)]).tolist()
+    lines = [" ".join(words(text)) for text in [*texts, *(f"{text.upper()}!" for text in texts)]]
+    assert [row >= 0 for row in rows] == [line.count(" ") > 0 for line in lines]
+    assert len(set(zip(rows, lines, strict=True))) == len(set(lines)) == len(set(rows))
+    names = found.word_numbers(list({word for line in lines for word in line.split()}))
+    long = dict.fromkeys(line for line, row in zip(lines, rows, strict=True) if row >= 0)
+    assert found.corpus.tolist() == [names[word] for line in long for word in line.split()]
+    assert list(found.lengths) == [line.count(" ") + 1 for line in long]
+    assert found.size == len({word for line in long for word in line.split()})
+
+
+def test_long_texts_are_read_block_by_block(monkeypatch):
+    columns = [
+        [A_SENTENCE, f"  -- {A_SENTENCE.upper()}, \n", f"so: {A_SENTENCE}! é", "quiet power and great", "- - - é"]
+    ]
+    whole = find_contained(columns)
+    monkeypatch.setattr("subarch.tasks.base.BLOCK", 5)
+    monkeypatch.setattr(wording, "BLOCK", 5)
+    monkeypatch.setattr(wording, "BATCH", 5)
+    parts = find_contained(columns)
+    assert [text.tolist() for text in parts.texts] == [text.tolist() for text in whole.texts] == [[0, 0, 1, 2, -1]]
+    assert pairs(parts) == pairs(whole) == {(0, 1), (2, 0), (2, 1)}
 
 
 def test_texts_of_equal_words_have_one_number_and_short_ones_none():

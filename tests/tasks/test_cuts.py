@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from subarch.tasks import cuts
+from subarch.tasks import cuts, trimming
 from subarch.tasks.base import Examples
 from subarch.tasks.cuts import as_read, measure_cut
 from subarch.tasks.encode import encode
@@ -64,6 +64,8 @@ def test_few_and_short_parts_of_many_and_long_texts_are_tokenised(monkeypatch):
     cut = measure_cut(Counting(), Examples([LONG * 1000] * 300), 64, longest=512)
     assert len(seen) == 20 and max(map(len, seen)) == 40
     assert cut.share == 1.0 and cut.tokens == pytest.approx(300 * 40_000, rel=0.05)
+    assert cut.estimated and cut.text.startswith("about 100 % of the texts are longer than 64 tokens: about 1")
+    assert not measure_cut(tokenizer(), Examples(["a b c"] * 20), 64, longest=512).estimated
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -82,7 +84,7 @@ def test_texts_are_cut_where_their_tokens_are(pairs, side):
 def test_chunks_make_no_difference(monkeypatch):
     examples = Examples([" ".join("abcdefgh"[: 1 + i % 8]) for i in range(20)])
     whole = as_read(tokenizer(), examples, 6)
-    monkeypatch.setattr(cuts, "CHUNK", 3)
+    monkeypatch.setattr(trimming, "ROWS", 3)
     assert as_read(tokenizer(), examples, 6) == whole
 
 

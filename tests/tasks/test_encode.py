@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from subarch.errors import ConfigError
-from subarch.tasks import encode as module
+from subarch.tasks import trimming
 from subarch.tasks.base import Examples
 from subarch.tasks.encode import Encoded, bucketed_batches, encode, ordered_batches, pad
 
@@ -52,7 +52,7 @@ def test_a_model_without_token_types_gets_none():
 def test_chunks_make_no_difference(monkeypatch):
     examples = Examples([" ".join("abcdefgh"[: 1 + i % 8]) for i in range(20)])
     whole = encode(tokenizer(), examples, 6)
-    monkeypatch.setattr(module, "CHUNK", 3)
+    monkeypatch.setattr(trimming, "ROWS", 3)
     parts = encode(tokenizer(), examples, 6)
     assert whole.input_ids.tolist() == parts.input_ids.tolist()
     assert whole.offsets.tolist() == parts.offsets.tolist()
@@ -130,39 +130,6 @@ def test_ordered_batches_fit(lengths, max_tokens):
         assert len(batch) == 1 or len(batch) * lengths[batch].max() <= max_tokens
     if len(lengths):
         assert lengths[batches[0]].max() == lengths.max()
-
-
-def seen(monkeypatch, long):
-    """What encode gives where texts are cut beforehand from so many characters a token."""
-    monkeypatch.setattr(module, "LONG", long)
-    monkeypatch.setattr(module, "MARGIN", 2)
-
-
-TEXTS = {
-    "long": "a b  c d\n" * 200,
-    "one word": "a" * 3000,
-    "spaces": " " * 3000 + "a b",
-    "short": "a b",
-    "a word and then many": "a" * 500 + " b c d e f g h" * 40,
-}
-
-
-def test_the_ends_of_long_texts_change_nothing(monkeypatch):
-    rows = list(TEXTS.values())
-    for pairs in (None, rows[::-1], ["a b"] * len(rows)):
-        seen(monkeypatch, 10**9)
-        whole = encode(tokenizer(), Examples(rows, pairs), 9)
-        seen(monkeypatch, 2)
-        cut = encode(tokenizer(), Examples(rows, pairs), 9)
-        assert cut.input_ids.tolist() == whole.input_ids.tolist()
-        assert cut.token_type_ids.tolist() == whole.token_type_ids.tolist()
-        assert cut.offsets.tolist() == whole.offsets.tolist() and cut.truncated == whole.truncated
-
-
-def test_a_very_long_text_is_never_tokenised_whole():
-    text = "a b c d " * 50_000
-    heads = module._cut(tokenizer(), [text, "a"], None, 16)[0]
-    assert len(heads[0]) < 1000 and text.startswith(heads[0]) and heads[1] == "a"
 
 
 def test_a_tokenizer_that_keeps_the_end_gets_all_of_the_text():

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subarch.tasks.base import Examples
-from subarch.tasks.containment import RUN, words
+from subarch.tasks import families
+from subarch.tasks.base import Examples, key_hash
+from subarch.tasks.containment import RUN, Containment
 from subarch.tasks.families import Relations
 from subarch.tasks.splits import balanced, carve, carve_groups, carve_parts, validation_size, without
+from subarch.tasks.wording import words
 
 
 @pytest.mark.parametrize(
@@ -332,3 +334,43 @@ def test_every_class_gets_a_row_where_they_fit():
     whole = Examples([f"text{number}" for number in range(len(labels))], None, labels)
     _, part = carve(whole, 10, kind="classification", seed=0)
     assert np.bincount(part.labels).tolist() == [7, 1, 1, 1]
+
+
+def plainly_contained(columns, *, short=False):
+    """`find_contained` as its rule says it, text by text."""
+    rows = [[" ".join(words(text)) for text in column] for column in columns]
+    lines = list(dict.fromkeys(line for column in rows for line in column))
+    longs = {line: number for number, line in enumerate(line for line in lines if line.count(" ") >= RUN - 1)}
+    shorts = {line: number for number, line in enumerate(line for line in lines if line not in longs)}
+    texts = [np.array([longs.get(line, ~shorts.get(line, 0)) for line in column], dtype=np.int64) for column in rows]
+    inside = [(longs[a], longs[b]) for a in longs for b in longs if a != b and f" {a} " in f" {b} "]
+    few = [(shorts[a], longs[b]) for a in shorts for b in longs if a and f" {a} " in f" {b} "] if short else []
+    pairs, around = (np.array(found, dtype=np.int64).reshape(-1, 2).T for found in (inside, few))
+    return Containment(texts, len(longs), pairs[0], pairs[1], 0, True, (around[0], around[1]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("paired", [False, True])
+def test_rows_are_assigned_as_the_rule_says_it(seed, paired, monkeypatch):
+    rng = np.random.default_rng(seed)
+
+    def drawn():
+        text = " ".join(rng.choice(list("abcdefghijklmnop"), rng.integers(1, 9)))
+        return text.upper() + ("!" if rng.random() < 0.2 else " é" if rng.random() < 0.1 else "")
+
+    texts = [drawn() for _ in range(120)]
+    pairs = [texts[row] if rng.random() < 0.1 else drawn() for row in range(120)] if paired else None
+    examples = Examples(texts, pairs, rng.integers(0, 2, 120))
+    keep = set(examples.text_keys()[:3]) | {("a b c d e", "a" if paired else "")}
+    ours = carve_parts(examples, 12, kind="classification", seeds=[seed, seed + 1], keep=keep)
+    monkeypatch.setattr(families, "find_contained", plainly_contained)
+    assert str(carve_parts(examples, 12, kind="classification", seeds=[seed, seed + 1], keep=keep)) == str(ours)
+
+
+def test_hashes_of_keys_go_along_with_the_rows():
+    examples = Examples(["A  b", "a B", "c", "a b\udc80"], ["x", "X ", "", "y"])
+    hashes = examples.key_hashes
+    assert hashes[0] == hashes[1] and len(set(hashes.tolist())) == 3
+    assert hashes.tolist() == [key_hash(key) for key in examples.each_key()]
+    taken = examples.take(np.array([3, 0]))
+    assert taken.__dict__["key_hashes"].tolist() == Examples(taken.texts, taken.pairs).key_hashes.tolist()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,12 @@ KindName = Literal["classification", "regression", "choice", "span"]
 span of its second text."""
 
 Array = np.ndarray[Any, Any]
+
+BLOCK = 1_000_000
+"""Characters of a text that are taken apart at once."""
+_SPACE = re.compile(r"\s")
+_GAPS = ("  ", *(chr(code) for code in range(128) if chr(code).isspace() and chr(code) != " "))
+"""What makes the spacing of an ASCII text another than that of its words in one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +120,16 @@ class Examples:
     def take(self, indices: Array) -> Examples:
         """The examples at `indices` (K,), in that order."""
         rows = np.asarray(indices, dtype=np.int64).tolist()
-        return Examples(
+        taken = Examples(
             [self.texts[row] for row in rows],
             None if self.pairs is None else [self.pairs[row] for row in rows],
             None if self.labels is None else self.labels[rows],
             None if self.groups is None else self.groups[rows],
             {name: [column[row] for row in rows] for name, column in self.columns.items()},
         )
+        if "key_hashes" in self.__dict__:
+            taken.__dict__["key_hashes"] = self.key_hashes[rows]
+        return taken
 
     def joined(self, other: Examples) -> Examples:
         """These examples and then the others, with the columns that both have; groups of the others stay apart.
@@ -161,6 +171,14 @@ class Examples:
         """Per example its texts without regard to case and spacing: equal keys are the same example twice."""
         return list(self.each_key())
 
+    @cached_property
+    def key_hashes(self) -> Array:
+        """(N,) int64, equal where the texts' keys are; that of a key is `key_hash` of it, in every process."""
+        hashes = bytearray()  # A list of them would take five times as much.
+        for key in self.each_key():
+            hashes += _digest(key)
+        return np.frombuffer(hashes, dtype=np.int64)
+
     def each_key(self) -> Iterator[tuple[str, str]]:
         """The same, one after the other: all at once they take more room than the texts."""
         if self.pairs is None:
@@ -190,7 +208,8 @@ class TaskData:
             for column in (examples.texts, examples.pairs or []):
                 for text in column:
                     raw = text.encode("utf-8", "surrogatepass")
-                    digest.update(len(raw).to_bytes(8, "little") + raw)
+                    digest.update(len(raw).to_bytes(8, "little"))
+                    digest.update(raw)
             for array in (examples.labels, examples.groups):
                 if array is not None:
                     digest.update(np.ascontiguousarray(array).tobytes())
@@ -199,5 +218,34 @@ class TaskData:
         return digest.hexdigest()
 
 
+def blocks(text: str) -> Iterator[str]:
+    """The parts of a text, cut in white space: a list of all words of a long one takes many times its room."""
+    start = 0
+    while len(text) - start > BLOCK:
+        space = _SPACE.search(text, start + BLOCK)
+        if space is None:
+            break
+        yield text[start : space.start()]
+        start = space.end()
+    yield text[start:] if start else text
+
+
+def key_hash(key: tuple[str, str]) -> int:
+    """A hash of `Examples.text_keys`, as `Examples.key_hashes` has it."""
+    return int(np.frombuffer(_digest(key), dtype=np.int64)[0])
+
+
+def _digest(key: tuple[str, str]) -> bytes:
+    # Hashes of Python differ from process to process, and examples go to others with theirs.
+    text = key[0] if not key[1] else "\n".join(key)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
 def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    if len(text) <= BLOCK:
+        return " ".join(text.split()).casefold()
+    text = text.strip()
+    if text.isascii() and not any(gap in text for gap in _GAPS):
+        return text.casefold()
+    parts = (" ".join(block.split()).casefold() for block in blocks(text))
+    return " ".join(part for part in parts if part)

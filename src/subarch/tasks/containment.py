@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from subarch.tasks.base import Array
+from subarch.tasks.wording import Wording
 
 RUN = 4
 """Words of the shortest text that relates others: a shorter one, such as "the movie", stands in everything."""
@@ -23,7 +22,6 @@ MOST_PLACES = 10_000_000
 CHUNK = 1_000_000
 """Places that are compared at once."""
 
-_WORD = re.compile(r"\w+")
 _NONE: Array = np.zeros(0, dtype=np.int64)
 
 
@@ -47,11 +45,6 @@ class Containment:
     """Shorter texts, from 0 where `texts` has -1, and the texts they stand inside, each pair once; no common ones."""
 
 
-def words(text: str) -> list[str]:
-    """Runs of letters, digits and underscores, without regard to case; punctuation and spacing do not count."""
-    return _WORD.findall(text.casefold())
-
-
 def find_contained(
     columns: Sequence[Iterable[str]],
     *,
@@ -67,33 +60,15 @@ def find_contained(
         most_words: Limit of the words of all different texts, above which nothing is found.
         most_places: Limit of the places to compare; beyond it the texts that have the most are not looked for.
     """
-    numbers: dict[int, int] = {}
-    shorts, vocabulary = _Numbers(), _Numbers()
-    corpus, lengths = array("i"), array("q")
-    texts, total = [], 0
-    for column in columns:
-        row_texts = array("q")
-        for text in column:
-            found = words(text)
-            if len(found) < RUN:
-                row_texts.append(~shorts[" ".join(found)])
-                continue
-            known = len(numbers)
-            row_texts.append(numbers.setdefault(hash(" ".join(found)), known))  # The hash is a tenth of the text.
-            if len(numbers) == known:
-                continue
-            total += len(found)
-            if total <= most_words:  # Beyond it, only equal texts are told, which takes no search.
-                corpus.extend(map(vocabulary.__getitem__, found))
-                lengths.append(len(found))
-        texts.append(np.array(row_texts, dtype=np.int64))
-    count = len(numbers)
-    del numbers
-    if not 0 < total <= most_words:
+    wording = Wording(RUN, most_words)
+    texts = [wording.add(column) for column in columns]
+    count, total = len(wording.numbers), wording.total
+    wording.numbers.clear()
+    if not 0 < total <= most_words:  # Beyond it, only equal texts are told, which takes no search.
         return Containment(texts, count, _NONE, _NONE, 0, not total)
-    flat, sizes = np.frombuffer(corpus, dtype=np.int32), np.array(lengths)
+    flat, sizes = wording.corpus, np.array(wording.lengths)
     pairs, places, complete = _search(flat, sizes, most_places)
-    few = _short_places(flat, sizes, shorts, vocabulary) if short else (_NONE, _NONE)
+    few = _short_places(flat, sizes, wording) if short else (_NONE, _NONE)
     return Containment(texts, count, pairs[0], pairs[1], places, complete, few)
 
 
@@ -105,14 +80,6 @@ def rows_inside(texts: Sequence[str], others: Sequence[str]) -> int:
     known[theirs[theirs >= 0]] = True
     inside[found.inner[known[found.outer]]] = True
     return int(inside[mine[mine >= 0]].sum())
-
-
-class _Numbers(dict[str, int]):
-    """Numbers from 0 in the order of first use."""
-
-    def __missing__(self, key: str) -> int:
-        self[key] = number = len(self)
-        return number
 
 
 def _search(corpus: Array, lengths: Array, most_places: int) -> tuple[Array, int, bool]:
@@ -222,27 +189,28 @@ def _same(corpus: Array, left: Array, right: Array, lengths: Array) -> Array:
     return np.concatenate(done) if done else _NONE
 
 
-def _short_places(corpus: Array, lengths: Array, shorts: _Numbers, vocabulary: _Numbers) -> tuple[Array, Array]:
+def _short_places(corpus: Array, lengths: Array, wording: Wording) -> tuple[Array, Array]:
     """Numbers of short texts and of the texts of the corpus that hold them; those with too many places are left out."""
     owner = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     inner, outer = [_NONE], [_NONE]
+    vocabulary = wording.word_numbers(list({word for text in wording.shorts for word in text.split()}))
     for length in range(1, RUN):
-        if len(vocabulary) ** length >= 2**63:  # Three of more than two million different words have no code.
+        if wording.size**length >= 2**63:  # Three of more than two million different words have no code.
             break
         known: dict[int, int] = {}
-        for text, number in shorts.items():
+        for text, number in wording.shorts.items():
             found = text.split()
             if len(found) == length and all(word in vocabulary for word in found):
-                known[_code([vocabulary[word] for word in found], len(vocabulary))] = number
+                known[_code([vocabulary[word] for word in found], wording.size)] = number
         if not known:
             continue
         codes = np.array(sorted(known), dtype=np.int64)
         names = np.array([known[code] for code in codes.tolist()], dtype=np.int64)
-        heads = np.zeros(len(vocabulary), dtype=bool)
-        heads[codes // len(vocabulary) ** (length - 1)] = True
+        heads = np.zeros(wording.size, dtype=bool)
+        heads[codes // wording.size ** (length - 1)] = True
         place = np.flatnonzero(heads[corpus[: len(corpus) - length + 1]])
         place = place[owner[place] == owner[place + length - 1]]
-        here = _code([corpus[place + offset].astype(np.int64) for offset in range(length)], len(vocabulary))
+        here = _code([corpus[place + offset].astype(np.int64) for offset in range(length)], wording.size)
         at = np.minimum(np.searchsorted(codes, here), len(codes) - 1)
         hit = codes[at] == here
         at, place = at[hit], place[hit]

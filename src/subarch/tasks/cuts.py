@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from subarch.tasks.base import Array, Examples
-from subarch.tasks.encode import CHUNK
+from subarch.tasks.trimming import chunks, trimmed
 
 ROWS = 2000
 """Texts that are measured at most; ours."""
@@ -40,14 +40,18 @@ class Cut:
     """A length that reads nearly all whole, or the longest that the model reads; None where that is this one."""
     whole: float
     """Share of the texts that `suggested` reads whole; where there is none, that this length does."""
+    estimated: bool = False
+    """Whether not all of the texts were counted to their end."""
 
     @property
     def text(self) -> str:
         """One sentence without its period; empty where nothing is cut."""
         if not self.share:
             return ""
+        about = "about " if self.estimated else ""
         lost = (
-            f"{_percent(self.share)} of the texts are longer than {self.max_length:,} tokens: {self.tokens:,} tokens, "
+            f"{about}{_percent(self.share)} of the texts are longer than {self.max_length:,} tokens: "
+            f"{about}{self.tokens:,} tokens, "
             f"{_percent(self.token_share)} of all, are cut and never read"
         )
         if self.suggested is not None:
@@ -66,7 +70,8 @@ def measure_cut(tokenizer: Any, examples: Examples, max_length: int, longest: in
         longest: Tokens that the model can read at most.
     """
     limit = min(max_length, longest)
-    lengths = _lengths(tokenizer, _sample(examples))
+    sample = _sample(examples)
+    lengths = _lengths(tokenizer, sample)
     lost = np.maximum(lengths - limit, 0)
     share = float(np.mean(lost > 0)) if len(lengths) else 0.0
     wanted = math.ceil(float(np.quantile(lengths, WHOLE, method="inverted_cdf")) / STEP) * STEP if share else limit
@@ -78,27 +83,21 @@ def measure_cut(tokenizer: Any, examples: Examples, max_length: int, longest: in
         token_share=float(lost.sum() / lengths.sum()) if share else 0.0,
         suggested=suggested if suggested > limit else None,
         whole=float(np.mean(lengths <= suggested)) if share else 1.0,
+        estimated=len(sample) < len(examples)
+        or any(len(text) > LONGEST for text in (*sample.texts, *(sample.pairs or ()))),
     )
 
 
 def as_read(tokenizer: Any, examples: Examples, max_length: int) -> Examples:
     """The examples with their texts cut where `encode` cuts their tokens; texts that fit stay as they are."""
     texts, pairs = [*examples.texts], None if examples.pairs is None else [*examples.pairs]
-    for start in range(0, len(examples), CHUNK):
-        rows = slice(start, start + CHUNK)
-        batch = tokenizer(
-            texts[rows],
-            None if pairs is None else pairs[rows],
-            truncation="longest_first",
-            max_length=max_length,
-            return_offsets_mapping=True,
-        )
-        for row, encoding in enumerate(batch.encodings, start):
-            if not encoding.overflowing:
-                continue
-            texts[row] = _kept(texts[row], encoding, 0)
-            if pairs is not None:
-                pairs[row] = _kept(pairs[row], encoding, 1)
+    for rows in chunks(texts, pairs, max_length):
+        heads = trimmed(tokenizer, texts[rows], None if pairs is None else pairs[rows], max_length)
+        batch = tokenizer(*heads, truncation="longest_first", max_length=max_length, return_offsets_mapping=True)
+        for at, encoding in enumerate(batch.encodings):
+            for side, (column, kept) in enumerate(zip((texts, pairs), heads, strict=True)):
+                if column is not None and kept is not None:
+                    column[rows.start + at] = _kept(kept[at], encoding, side) if encoding.overflowing else kept[at]
     return replace(examples, texts=texts, pairs=pairs)
 
 

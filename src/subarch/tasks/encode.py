@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +9,10 @@ import numpy as np
 
 from subarch.errors import ConfigError
 from subarch.tasks.base import Array, Examples
-
-CHUNK = 8192
-"""Examples tokenised at once: bounds the memory that the tokenizer's own objects take."""
+from subarch.tasks.trimming import chunks, trimmed
 
 WINDOW = 50
 """Batches per bucket: within so many, examples are sorted by length, which leaves little padding."""
-
-
-LONG = 16
-"""Characters a token from which a text is cut before it is tokenised; doubled until it has tokens enough."""
-MARGIN = 64
-"""Tokens beyond `max_length` that are left, since those next to the cut may differ from those of the whole text."""
-_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
@@ -88,12 +77,9 @@ def encode(tokenizer: Any, examples: Examples, max_length: int) -> Encoded:
     types: list[Array] = []
     lengths: list[int] = []
     truncated = 0
-    for start in range(0, len(examples), CHUNK):
-        texts, pairs = _cut(
-            tokenizer,
-            examples.texts[start : start + CHUNK],
-            None if examples.pairs is None else examples.pairs[start : start + CHUNK],
-            max_length,
+    for rows in chunks(examples.texts, examples.pairs, max_length):
+        texts, pairs = trimmed(
+            tokenizer, examples.texts[rows], None if examples.pairs is None else examples.pairs[rows], max_length
         )
         batch = tokenizer(
             texts,
@@ -116,42 +102,6 @@ def encode(tokenizer: Any, examples: Examples, max_length: int) -> Encoded:
         examples.labels,
         truncated,
     )
-
-
-def _cut(
-    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
-) -> tuple[list[str], list[str] | None]:
-    """Texts and pairs without the ends of very long ones, which truncation would drop: the token ids stay the same."""
-    whole = list(texts), None if pairs is None else list(pairs)
-    limit = LONG * max_length
-    if tokenizer.truncation_side != "right":
-        return whole
-    for column, other in ((whole[0], whole[1]), (whole[1] or [], whole[0])):
-        # Of two long ones, the longer keeps the odd token: then neither may be cut.
-        needed = {
-            row: max(max_length + MARGIN, 0 if other is None else 4 * len(other[row]) + 1)
-            for row, text in enumerate(column)
-            if len(text) > limit and (other is None or len(other[row]) <= limit)
-        }
-        for row, head in _heads(tokenizer, column, needed, limit).items():
-            column[row] = head
-    return whole
-
-
-def _heads(tokenizer: Any, texts: Sequence[str], needed: dict[int, int], characters: int) -> dict[int, str]:
-    """By row, the beginning of a text that holds so many tokens; the whole text where it has fewer."""
-    found: dict[int, str] = {}
-    if needed:
-        tokenizer.backend_tokenizer.no_truncation()
-    while needed:
-        spaces = {row: _SPACE.search(texts[row], characters) for row in needed}
-        tried = {row: texts[row][: space.start()] for row, space in spaces.items() if space is not None}
-        encodings = tokenizer.backend_tokenizer.encode_batch(list(tried.values()), add_special_tokens=False)
-        enough = {row for row, encoding in zip(tried, encodings, strict=True) if len(encoding) >= needed[row]}
-        found |= {row: tried[row] for row in enough}
-        needed = {row: count for row, count in needed.items() if row in tried and row not in enough}
-        characters *= 2
-    return found
 
 
 def pad(encoded: Encoded, indices: Array, pad_token_id: int, multiple_of: int = 1) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from subarch.tasks.base import Array, Examples
+from subarch.tasks.base import Array, Examples, key_hash
 from subarch.tasks.containment import Containment, find_contained
 
 
@@ -32,7 +32,7 @@ class Relations:
     def __init__(self, examples: Examples, keep: Collection[tuple[str, str]]) -> None:
         self._key, rows, hashes = _numbered(examples)
         """(N,) the number of each row's texts, in the order in which they occur first."""
-        known = np.array([hash(key) for key in keep], dtype=np.int64)
+        known = np.array([key_hash(key) for key in keep], dtype=np.int64)
         others = sorted(key for key, old in zip(keep, np.isin(known, hashes), strict=True) if not old)
         self._kept = np.concatenate([np.isin(hashes, known), np.ones(len(others), dtype=bool)])
         del hashes
@@ -120,7 +120,7 @@ class Relations:
 
 def _numbered(examples: Examples) -> tuple[Array, Array, Array]:
     """(N,) numbers of the rows' texts, and (T,) the first row and the hash of each different one."""
-    hashes = np.fromiter(map(hash, examples.each_key()), dtype=np.int64, count=len(examples))
+    hashes = examples.key_hashes
     different, first, same = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     ranks = np.empty(len(order), dtype=np.int64)

@@ -19,13 +19,15 @@ SPLIT_PAIRS = (("validation", "train"), ("test", "train"), ("test", "validation"
 
 def shared_rows(examples: Examples, others: Examples) -> Array:
     """(N,) bool, whether each of the examples stands among the others."""
-    if len(examples) > len(others):
-        known = set(others.text_keys())
-        return np.fromiter((key in known for key in examples.each_key()), dtype=bool, count=len(examples))
-    mine = examples.text_keys()
-    wanted = set(mine)
-    found = {key for key in others.each_key() if key in wanted}
-    return np.array([key in found for key in mine], dtype=bool)
+    found = np.isin(examples.key_hashes, others.key_hashes)
+    if not found.any():
+        return found
+    # Only where hashes are equal the texts themselves are compared.
+    mine = np.flatnonzero(found)
+    theirs = np.flatnonzero(np.isin(others.key_hashes, examples.key_hashes[mine]))
+    known = set(others.take(theirs).text_keys())
+    found[mine] = [key in known for key in examples.take(mine).each_key()]
+    return found
 
 
 def count_overlaps(data: TaskData) -> dict[tuple[str, str], int]:

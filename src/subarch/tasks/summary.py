@@ -109,7 +109,7 @@ def _summary(examples: Examples, task: Task, unlabelled: int) -> SplitSummary:
         classes = dict(zip(task.labels, rows.tolist(), strict=True))
     elif labels is not None and task.kind == "regression" and len(labels):
         scores = (float(labels.min()), float(labels.mean(dtype=np.float64)), float(labels.max()))
-    texts = np.fromiter(map(hash, examples.each_key()), dtype=np.int64, count=len(examples))
+    texts = examples.key_hashes
     doubled = len(texts) - len(np.unique(texts))
     contradicting = _contradicting(texts, labels) if doubled and labels is not None else 0
     answers = examples.columns.get("answers")

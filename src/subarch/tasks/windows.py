@@ -15,7 +15,8 @@ import numpy as np
 
 from subarch.errors import ConfigError
 from subarch.tasks.base import Array, Examples
-from subarch.tasks.encode import CHUNK, Encoded
+from subarch.tasks.encode import Encoded
+from subarch.tasks.trimming import ROWS
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ def _tokenize(tokenizer: Any, texts: Sequence[str]) -> _Texts:
     ids: list[Array] = []
     spans: list[Array] = []
     lengths: list[int] = []
-    for start in range(0, len(texts), CHUNK):
+    for start in range(0, len(texts), ROWS):
         batch = tokenizer(
-            list(texts[start : start + CHUNK]),
+            list(texts[start : start + ROWS]),
             add_special_tokens=False,
             return_offsets_mapping=True,
             return_attention_mask=False,

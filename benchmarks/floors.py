@@ -32,12 +32,13 @@ def measured(name: str) -> list[dict[str, Any]]:
         started = time.perf_counter()
         for request in requests:
             baseline.answer(request)
+        milliseconds = 1000 * (time.perf_counter() - started) / len(requests)
         found.append(
             {
                 "task": name,
                 "baseline": baseline.name,
                 **score(data.task, baseline.predictions, data.test, 0),
-                "milliseconds": 1000 * (time.perf_counter() - started) / len(requests),
+                "milliseconds": milliseconds,
                 "seconds_of_both": seconds,
             }
         )

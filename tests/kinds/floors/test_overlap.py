@@ -49,7 +49,7 @@ def test_where_questions_may_have_no_answer_a_threshold_is_tuned():
     found = overlap(data).predictions
     assert math.isfinite(found.threshold)
     assert main_score(TASK, found, data.test) > 0.75
-    assert sum(text == "" for text in found.answers) == pytest.approx(20, abs=3)
+    assert 10 < sum(text == "" for text in found.answers) < 30
 
 
 def test_the_empty_answer_is_right_where_there_is_none_and_worth_nothing_elsewhere():

@@ -55,9 +55,9 @@ MADE = {"choice": copa, "span": questions}
 SPEND = {
     **tiny.FAST,
     "max_length": 24,
-    "finetune": {**tiny.FAST["finetune"], "max_steps": 60},
-    "distil": {**tiny.FAST["distil"], "max_steps": 60},
-    "distillation": {"hidden_weight": 0.0},
+    "finetune": {**tiny.FAST["finetune"], "max_steps": 100, "learning_rate": 3e-3},
+    "distil": {**tiny.FAST["distil"], "max_steps": 80},
+    "distillation": {"weight": 1.0, "hidden_weight": 0.0},
 }
 
 

@@ -1,1 +1,1 @@
-"""What an answer is: one file a kind of task, each with all that the stages have to know of it."""
+"""What an answer is: one file for each kind of task, with everything that the stages must know about it."""

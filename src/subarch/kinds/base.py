@@ -34,9 +34,9 @@ from subarch.training.socrates import Answers
 from subarch.training.stack import ENCODER_INPUTS
 
 SETTINGS = "subarch.json"
-"""What a model's folder says beside its weights, where its kind has something to say."""
+"""File beside a model's weights, for kinds that have settings of their own."""
 COUNTED_ROW = 3e-5
-"""Seconds that a row's words take to be counted, weighed and fitted to one output; measured on Banking77."""
+"""Seconds to count and weigh the words of one row and fit them to one output; measured on Banking77."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ class Tokenised:
     data: EncodedData
     """The rows of its batches."""
     windows: Windows | None = None
-    """Where the rows are windows of longer texts; `data` are their tokens."""
+    """Set if the rows are windows of longer texts; `data` then holds their tokens."""
 
     def request(self, rows: Array) -> dict[str, np.ndarray]:
-        """What a model is given to answer these rows at a time: arrays of shape (rows, longest)."""
+        """The inputs of a model that answers these rows in one batch: arrays of shape (rows, longest)."""
         arrays = pad(self.data.encoded, np.asarray(rows), self.data.pad_token_id)
         arrays.pop("labels", None)
         return arrays
@@ -62,48 +62,48 @@ class Kind(ABC):
     words: ClassVar[str]
     """What reports call it."""
     unit: ClassVar[str] = "example"
-    """What somebody asks at a time."""
+    """What one request is called: an example, or a question."""
     parts: ClassVar[Mapping[str, str]] = {}
-    """The slices of which a report shows the worst values, the first that has several, and what a value is called."""
+    """Slices, and the name of a value. A report shows the worst values of the first slice that has several."""
     expected: ClassVar[str | None]
-    """What a head for it gives, in words; None where the names of the classes say it."""
+    """The outputs of its head in words; None if the names of the classes say it."""
     head: ClassVar[Head]
     """Its head, as `arch.costs` counts it."""
     problem_type: ClassVar[str | None]
-    """What config.json calls it, if anything."""
+    """`problem_type` in config.json, if there is one."""
     pipeline_tag: ClassVar[str]
-    """Of model cards on the Hub."""
+    """The tag of its model cards on the Hub."""
     outputs_note: ClassVar[str] = ""
     """What the outputs mean, as a sentence for the card."""
     auto_class: ClassVar[str]
-    """What opens a model's folder in `transformers`."""
+    """The class of `transformers` that opens a model's folder."""
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
-    """Names of what an export gives."""
+    """Names of an export's outputs."""
     draws_head: ClassVar[bool] = True
     """Whether settings can say how a new head is drawn."""
     pools: ClassVar[bool] = True
     """Whether its classifier may read the mean over the tokens."""
     cuts: ClassVar[bool] = True
-    """Whether texts longer than a model can read are cut; they come in windows else."""
+    """Whether texts that are too long for a model are cut; otherwise they come in windows."""
     error_names: ClassVar[dict[str, str]] = {
         "kl": "KL divergence from the teacher (nats)",
         "cross-entropy": "cross-entropy to the teacher (nats)",
     }
-    """What the extraction's error is called, by the `error` of its configuration."""
+    """Names of the extraction's error, by the `error` of its configuration."""
 
     by_token: ClassVar[bool] = False
     """Whether `predict` gives a row for each token."""
     further_metrics: ClassVar[tuple[str, ...]] = ()
-    """What its scores report beside the metrics of a task."""
+    """Scores that are reported beside the metrics of a task."""
 
     has_classes: ClassVar[bool] = False
-    """Whether labels are classes: they have names, an order that a model may have otherwise, and a commonest one."""
+    """Whether labels are classes. Classes have names, an order, which may differ in a model, and a commonest one."""
     has_numbers: ClassVar[bool] = False
     """Whether labels are real numbers."""
     grows: ClassVar[bool] = True
-    """Whether Agora can grow its data: `said`, `wrong`, `worth` and `divided` are there."""
+    """Whether Agora can grow its data, which needs `said`, `wrong`, `worth` and `divided`."""
     worth_name: ClassVar[str] = "an accuracy"
-    """What `worth` is, with its article."""
+    """What `worth` is called, with its article."""
 
     # Models
 
@@ -136,7 +136,7 @@ class Kind(ABC):
 
     @abstractmethod
     def build(self, config: PretrainedConfig, *, empty: bool = False) -> PreTrainedModel:
-        """A float32 model: drawn from torch's generator, or whatever memory holds."""
+        """A float32 model, drawn from torch's generator; `empty` leaves its weights uninitialised."""
 
     def network(self, model: nn.Module) -> nn.Module:
         """The model as the loop trains it: its outputs are called `logits`."""
@@ -147,17 +147,17 @@ class Kind(ABC):
         return self.network(self.load(path, task)).eval()
 
     def answers_to(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The logits of a batch, of which the model reads what it can."""
+        """The logits of a batch. The model is given only the inputs that it can read."""
         inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
         logits: Tensor = self.network(model)(**inputs).logits
         return logits
 
     def sparing(self, model: PreTrainedModel) -> AbstractContextManager[None]:
-        """Inside the context the model computes only what its head reads; no hidden state of the last layer."""
+        """Inside the context, the model computes only what its head reads, and no hidden states of the last layer."""
         return nullcontext()
 
     def start_head(self, model: PreTrainedModel, train: Examples) -> None:
-        """Put a head that was drawn anew where the first steps are spared a climb."""
+        """Move a newly drawn head closer to the right answers, which saves the first steps."""
         del model, train
 
     # Data
@@ -167,17 +167,17 @@ class Kind(ABC):
         return examples.labels is not None
 
     def groups(self, examples: Examples) -> Array | None:
-        """(N,) of rows that have to share a batch; None where every row stands alone."""
+        """(N,) the group of each row, whose rows must share a batch; None if every row stands alone."""
         return None
 
     def questions(self, examples: Examples) -> list[Array]:
-        """The examples of each question that somebody asks at a time."""
+        """The examples of each question, which is asked as a whole."""
         groups = self.groups(examples)
         rows = np.arange(len(examples))
         return list(rows[:, None]) if groups is None else np.split(rows, np.flatnonzero(np.diff(groups)) + 1)
 
     def recognises(self, train: Path, given: Columns) -> bool:
-        """Whether a user's file is of this kind by its layout alone; labels tell the others apart."""
+        """Whether a user's file has the layout of this kind. Other kinds are told apart by their labels."""
         del train, given
         return False
 
@@ -186,9 +186,9 @@ class Kind(ABC):
         """Read a task from a user's own files.
 
         Args:
-            files: "train", and any of "validation" and "test"; what is missing is carved out of train.
+            files: "train", and perhaps "validation" and "test"; missing splits are taken out of train.
             given: Names of the columns that the user gave.
-            seed: Of the split.
+            seed: Seed of the split.
 
         Raises:
             DataError: A file, column or row that cannot be used; the message names the line.
@@ -196,7 +196,7 @@ class Kind(ABC):
 
     @abstractmethod
     def load_split(self, path: Path, task: Task, keep: tuple[str, ...] = ()) -> Examples:
-        """Further examples of a task from a file whose columns have the task's own names, with those in `keep`.
+        """Read further examples from a file whose columns have the task's names, and keep the columns in `keep`.
 
         Raises:
             DataError: As `load_files`.
@@ -204,14 +204,14 @@ class Kind(ABC):
 
     @abstractmethod
     def tokenise(self, tokenizer: Any, examples: Examples, max_length: int, pad_token_id: int) -> Tokenised:
-        """The examples as a model with this tokenizer reads them, in at most so many tokens a row."""
+        """The examples as a model with this tokenizer reads them, with at most `max_length` tokens a row."""
 
     def stored(self, train: EncodedData) -> Tokenised:
-        """Training rows of which only the tokens were stored, for `teacher_answers`."""
+        """Training rows for `teacher_answers`, if only their tokens were stored."""
         return Tokenised(data=train)
 
     def require_same_rows(self, student: Tokenised, teacher: Tokenised, source: Path) -> None:
-        """Raise ConfigError where the student cannot learn from what the teacher says of its own rows."""
+        """Raise ConfigError if the student cannot learn from the teacher's answers to the teacher's own rows."""
         del student, teacher, source  # any student can learn from answers that are one row a text
 
     # Losses
@@ -222,7 +222,7 @@ class Kind(ABC):
 
     @abstractmethod
     def imitation(self, labels: Array | None, temperature: float) -> Loss:
-        """How far outputs are from `batch["teacher_logits"]`; this is also what a teacher's layers are ranked by."""
+        """The distance of outputs from `batch["teacher_logits"]`. It also ranks a teacher's layers."""
 
     def distillation_loss(
         self,
@@ -233,7 +233,7 @@ class Kind(ABC):
         hidden_weight: float = 0.0,
         hidden_decay: bool = False,
     ) -> Loss:
-        """The task's loss, the imitation of the outputs and that of hidden layers in one."""
+        """The task's loss, the imitation of the outputs and the imitation of hidden layers together."""
         return DistillationLoss(
             task=self.task_loss(labels),
             imitation=self.imitation(labels, temperature),
@@ -245,19 +245,19 @@ class Kind(ABC):
     # Outputs
 
     def imitable(self, layers: tuple[int, ...]) -> tuple[int, ...]:
-        """Those of a teacher's hidden layers that `teacher_answers` can keep."""
+        """The hidden layers of a teacher, among `layers`, that `teacher_answers` can keep."""
         return layers
 
     @abstractmethod
     def teacher_answers(
         self, teacher: PreTrainedModel, rows: Tokenised, path: Path, layers: tuple[int, ...] = ()
     ) -> TeacherAnswers:
-        """What the teacher says of the rows, with the hidden layers `layers` as far as this kind can keep them.
+        """The teacher's answers to the rows, with those of the hidden layers `layers` that this kind can keep.
 
         Args:
             teacher: Answers the task.
             rows: Its view of the training data.
-            path: File of what is known.
+            path: File of the answers that are known.
             layers: From 1; -1 is the last.
         """
 
@@ -272,12 +272,12 @@ class Kind(ABC):
         kept: Sequence[int] | None,
         own: Callable[[], Tokenised],
     ) -> Array:
-        """A teacher's outputs on held-out examples, to compare the students' with.
+        """A teacher's outputs on held-out examples, with which the students' are compared.
 
         Args:
             teacher: Answers the task.
             rows: The examples as students read them.
-            kept: The teacher's id of each of the students' tokens; None where they have all.
+            kept: The teacher's id of each of the students' tokens; None if the students have all tokens.
             own: Gives the examples as the teacher reads them.
         """
         del rows, kept
@@ -288,11 +288,11 @@ class Kind(ABC):
         """The answers in the outputs of `predict`."""
 
     def tuned(self, predictions: Predictions, examples: Examples) -> Predictions:
-        """The predictions with their threshold, if they have one, as is best for these examples."""
+        """The predictions with the threshold that is best for these examples, if they have one."""
         return predictions
 
     def as_set(self, predictions: Predictions, path: Path) -> Predictions:
-        """The predictions of a model with what its folder says beside its weights.
+        """The predictions of a model with the settings in its folder.
 
         Raises:
             ModelError: The folder's `SETTINGS` are damaged.
@@ -314,10 +314,10 @@ class Kind(ABC):
 
     @abstractmethod
     def lines(self, task: Task, folder: str, max_length: int, opening: Opening) -> list[str]:
-        """`load_lines` of a folder that is opened like this."""
+        """`load_lines` for a folder that is opened like this."""
 
     def settings_of(self, predictions: Predictions) -> dict[str, Any] | None:
-        """What a model's folder has to say beside its weights, after these validation answers; None for nothing."""
+        """The settings to write beside a model's weights, given its validation answers; None for no file."""
         return None
 
     def told_metrics(self, task: Task) -> tuple[str, ...]:
@@ -325,12 +325,12 @@ class Kind(ABC):
         return ()
 
     def agree(self, one: Predictions, other: Predictions, examples: Examples) -> Array | None:
-        """(questions,) bool, where two models give the same answer; None where answers are numbers, which differ."""
+        """(questions,) whether two models give the same answer; None if answers are numbers, which always differ."""
         return None
 
     @abstractmethod
     def compare(self, expected: Sequence[Array], found: Sequence[Array], masks: Sequence[Array]) -> tuple[float, float]:
-        """How far the outputs of two runtimes on the same batches are apart, and how many answers are equal.
+        """Compare the outputs of two runtimes on the same batches.
 
         Args:
             expected: As a runtime gives them, batch by batch.
@@ -342,7 +342,7 @@ class Kind(ABC):
         """
 
     def units(self, rows: Tokenised, examples: Examples) -> list[Array]:
-        """The rows of each question that somebody asks at a time."""
+        """The rows of each question, which is asked as a whole."""
         del examples
         return list(np.arange(len(rows.data.encoded))[:, None])
 
@@ -358,13 +358,13 @@ class Kind(ABC):
         """
 
     def floor_seconds(self, rows: int, outputs: int) -> float:
-        """What `floors` take for so many training rows and outputs, roughly."""
+        """Roughly how many seconds `floors` takes for this many training rows and outputs."""
         del outputs
         return COUNTED_ROW * min(rows, TRAIN_ROWS)
 
     @abstractmethod
     def errors(self, student: Array, teacher: Array, rows: Tokenised, groups: Array | None, error: str) -> Array:
-        """ê of the FPTAS: how far the student's outputs are from the teacher's on each held-out unit, float (units,).
+        """ê of the FPTAS: float (units,), distance of the student's outputs from the teacher's on each held-out unit.
 
         Args:
             student: Outputs of `predict` on `rows`.
@@ -381,7 +381,7 @@ class Kind(ABC):
         raise NotImplementedError(f"{self.name}: `grows` says whether Agora can grow it")
 
     def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
-        """(N,) bool: rows whose answer is not the labelled one, all rows of a question that is answered wrong.
+        """(N,) bool: rows whose answer is not the labelled one. A question answered wrong has all its rows wrong.
 
         Args:
             found: (N,) labels of `said`.
@@ -392,9 +392,9 @@ class Kind(ABC):
         return np.asarray(found != examples.labels)
 
     def worth(self, outputs: Array, examples: Examples) -> float:
-        """How good a teacher is, 1 at best: the share of right answers, or `worth_name`."""
+        """How good a teacher is, at most 1: the share of right answers, or what `worth_name` says."""
         return 1.0 - float(self.wrong(self.said(outputs, examples.groups).labels, examples).mean())
 
     def divided(self, examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
-        """The examples less a part of so many questions, and that part."""
+        """Take a part of `count` questions out of the examples; returns the rest and the part."""
         return carve(examples, count, kind=self.name, seed=seed)

@@ -72,11 +72,11 @@ class Choice(RowKind):
         return choices_said(outputs[:, 0].astype(np.float64), groups)
 
     def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
-        """All rows of a group of which a wrong row is chosen."""
+        """All rows of a group in which a wrong row is chosen."""
         assert examples.labels is not None
         assert examples.groups is not None
         numbers = np.unique(examples.groups, return_inverse=True)[1]
-        # A question may have several right rows, of which one is chosen.
+        # A question may have several right rows; one of them is chosen.
         return np.asarray((np.bincount(numbers, found * examples.labels) == 0)[numbers])
 
     def worth(self, outputs: Array, examples: Examples) -> float:

@@ -29,7 +29,7 @@ from subarch.training.losses import surrogate_errors
 from subarch.training.predict import predict
 
 SAME_NUMBER = 0.1
-"""Standard deviations by which two numbers that count as one answer differ at most; ours."""
+"""Two numbers count as one answer if they differ by less than this many standard deviations; ours."""
 
 
 class RowKind(Kind):
@@ -144,7 +144,7 @@ def outputs_of(said: Predictions) -> Array:
 
 
 def load_rows(files: Mapping[str, Path], given: Columns, kind: KindName | None, seed: int) -> TaskData:
-    """Read a task of one example a row, as `Kind.load_files`; its labels say of which kind it is, where nobody does."""
+    """Read a task with one example a row, as `Kind.load_files`. Without `kind`, the labels say which kind it is."""
     return load_files(
         files["train"],
         files.get("validation"),

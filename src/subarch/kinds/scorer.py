@@ -1,4 +1,4 @@
-"""What validation data say of a model of any kind while it is trained."""
+"""The validation score of a model of any kind during its training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Scorer:
         return self._sign * main_score(self.task, self.said, self.examples)
 
     def standard_error(self) -> float:
-        """Of the score that was given last, by the bootstrap over examples or questions."""
+        """The standard error of the last score, by the bootstrap over examples or questions."""
         return 0.0 if self.said is None else standard_error(self.task, self.said, self.examples, seed=0)
 
     @cached_property

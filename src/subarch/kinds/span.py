@@ -155,7 +155,7 @@ class Span(Kind):
         return Tokenised(data=EncodedData(encoded=windows.encoded, pad_token_id=pad_token_id), windows=windows)
 
     def stored(self, train: EncodedData) -> Tokenised:
-        """Windows of which is only known how many tokens they have."""
+        """Windows whose texts are not known, only their tokens."""
         ids = train.encoded.input_ids
         return Tokenised(data=train, windows=Windows(train.encoded, np.arange(len(train.encoded)), ids, ids, 0))
 

@@ -1,4 +1,4 @@
-"""What the training asks a teacher, of whatever kind its task is."""
+"""What a training asks a teacher, for every kind of task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from subarch.training.losses import Batch
 
 
 class TeacherAnswers(Protocol):
-    """What a teacher says of the training rows: computed when a batch first needs it, and kept on disk."""
+    """A teacher's answers to the training rows, computed when a batch first needs them and kept on disk."""
 
     def __call__(self, indices: np.ndarray) -> Batch:
         """`teacher_logits` of these rows, and `teacher_hidden` (batch, length, layers, width) where layers are kept."""

@@ -240,7 +240,7 @@ class Table(Encoded):
         return dict(self.rows[int(rng.choice(np.argsort(distances, kind="stable")[:count]))])
 
     def remaining(self, trials: Sequence[Trial]) -> tuple[Params, ...]:
-        """The rows of which there is no trial, whatever became of it.
+        """The rows that no trial has tried, whether it ended or not.
 
         Raises:
             Exhausted: There is a trial of each.

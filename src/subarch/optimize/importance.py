@@ -175,7 +175,7 @@ def _compared(
 
 
 def _nothing(name: str, reason: str) -> Importance:
-    """The row of a parameter of which the trials say nothing."""
+    """The row of a parameter that the trials say nothing about."""
     return Importance(
         parameter=name, importance=0.0, low=0.0, high=1.0, interaction=0.0, direction=None, inert=False, unknown=reason
     )

@@ -1,6 +1,7 @@
 """The first line of a report: is the student worth shipping?
 
-The words follow from the numbers alone; the limits below are conventions, stated here and nowhere else.
+The words follow from the numbers alone. The limits below are conventions. One limit is not here: how far below the
+teacher a sufficient floor may lie (`KEPT` in stages/compression/floor.py).
 """
 
 from __future__ import annotations

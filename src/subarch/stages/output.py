@@ -86,8 +86,8 @@ class OutputFolder:
     ) -> Result:
         """Write `result.json`: from now on the stage is done.
 
-        The recorded run must have ended before: killed in between, a resumed run ends it again, while the other way
-        round nobody would, and it would seem to run for ever.
+        The recorded run must have ended before. If a kill comes between the two, a resumed run ends the recorded run
+        again. In the other order nobody would end it, and it would seem to run for ever.
         """
         result = Result(
             stage=self.stage,
@@ -103,7 +103,7 @@ class OutputFolder:
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a run ended in this folder; whose it was, `claim` tells."""
+    """Whether a run ended in this folder. `claim` says which run it was."""
     return (path / RESULT_FILE).exists()
 
 

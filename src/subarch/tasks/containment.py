@@ -136,7 +136,7 @@ def _hashes(corpus: Array, runs: Array) -> Array:
 
 
 def _rarest(hashes: Array, begin: Array, each: Array) -> tuple[Array, Array, Array]:
-    """Texts of which every run occurs again, the run of each that does so least, and how often; the least first.
+    """Texts whose runs all occur again, with each text's rarest run and its count; the rarest first.
 
     Args:
         hashes: (R,) of the runs of all texts.

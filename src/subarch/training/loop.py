@@ -36,7 +36,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked_positions")
 """What of a batch the model reads; everything else in it is for the loss."""
 
 SMOOTHING = 0.95
-"""Of the loss whose rise tells divergence: a mean over the last twenty steps or so; ours."""
+"""Smoothing of the loss whose rise shows divergence: a mean over about the last twenty steps; ours."""
 
 RANK_SEEDS = 2_654_435_769
 """Distance between the seeds of two processes: 2**32 over the golden ratio; a CPU's generator drops higher bits."""

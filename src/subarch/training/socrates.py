@@ -42,7 +42,7 @@ def numbers_said(outputs: Array) -> Answers:
 
 
 def choices_said(scores: Array, groups: Array) -> Answers:
-    """The answers in (N,) scores, of which the highest of each group is one; `groups` (N,) ascending."""
+    """The answers in (N,) scores: the highest of each group. `groups` (N,) is ascending."""
     chosen = chosen_rows(scores[:, None], groups)
     numbers = np.unique(groups, return_inverse=True)[1]
     highest = scores[chosen][numbers]
@@ -69,7 +69,7 @@ def asked(examples: Examples) -> int:
 
 
 def balanced(labels: Array, classes: int, rng: np.random.Generator, most: int | None = None) -> Array:
-    """Rows, ascending, of which every class has as many as the rarest: the surplus is discarded at random.
+    """Ascending rows in which every class has as many as the rarest; the surplus is discarded at random.
 
     Args:
         labels: (N,) int64.

@@ -1,1 +1,1 @@
-"""How a model is handed over: one file a format, each with all that the stages have to know of it."""
+"""How a model ships: one file for each format, with everything that the stages must know about it."""

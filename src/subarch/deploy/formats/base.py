@@ -34,14 +34,14 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A model as a function of arrays: what a format is made of."""
+    """A model as a function of arrays, from which a format is written."""
 
     network: nn.Module
     """A transformers model with a head, float32, on the CPU."""
     inputs: tuple[str, ...]
-    """What it takes, of `INPUTS`, in this order."""
+    """Names of its inputs, from `INPUTS`, in order."""
     outputs: tuple[str, ...]
-    """What of its output is given, in this order."""
+    """Names of the outputs that an export gives, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Opening:
 
 
 def in_pytorch(folder: str, auto_class: str) -> Opening:
-    """How somebody without subarch opens a model's folder."""
+    """How to open a model's folder without subarch."""
     return Opening(
         imports=(f"from transformers import {auto_class}, AutoTokenizer",),
         load=f'model = {auto_class}.from_pretrained("{folder}")',
@@ -75,25 +75,25 @@ class Format(ABC):
     """A format of an export. Instances have no state; `registry.FORMATS` holds one of each."""
 
     name: ClassVar[str]
-    """As users type it; also the name of its folder, and its key in results."""
+    """What users type; also the name of its folder and its key in results."""
     label: ClassVar[str]
     """For tables, in brackets after the name of the model."""
     words: ClassVar[str]
     """For sentences, after "the"."""
     extra: ClassVar[str]
-    """Of this package, that installs what it needs."""
+    """The extra of this package that installs what the format needs."""
     writes_with: ClassVar[tuple[str, ...]]
     """Packages that write it."""
     opens_with: ClassVar[tuple[str, ...]]
     """Packages that open it."""
     file: ClassVar[str]
-    """What its folder is known by."""
+    """The file that marks a folder as this format."""
     weights: ClassVar[tuple[str, ...]]
     """Patterns of the files that hold its weights."""
     made_of: ClassVar[str | None] = None
-    """The name of the format that it is made of; None where that is the model itself."""
+    """The name of the format that it is made from; None if it is made from the model."""
     tolerance: ClassVar[float | None] = None
-    """Largest difference of its outputs from PyTorch's, relative to their spread; None where they may differ."""
+    """Largest difference of its outputs from PyTorch's, relative to their spread; None if any difference is allowed."""
 
     @abstractmethod
     def write(self, graph: Graph, source: Path | None, folder: Path) -> None:
@@ -110,7 +110,7 @@ class Format(ABC):
 
     @abstractmethod
     def open(self, folder: Path, threads: int) -> Runtime:
-        """What answers requests with the export, on so many threads of the CPU; latency is measured of its calls.
+        """Open the export for requests, with this many CPU threads. Latency is the time of its calls.
 
         Raises:
             MissingExtraError: `extra` is not installed.
@@ -118,7 +118,7 @@ class Format(ABC):
 
     @abstractmethod
     def opening(self, folder: str) -> Opening:
-        """How somebody without subarch opens it."""
+        """How to open it without subarch."""
 
     def holds(self, folder: Path) -> bool:
         """Whether a folder is an export that `open` opens."""

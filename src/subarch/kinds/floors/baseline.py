@@ -14,10 +14,10 @@ from subarch.tasks.base import Array, Examples
 from subarch.tasks.scoring.predictions import Predictions
 
 Read = Callable[[Examples], Examples]
-"""What of examples is looked at: that which the models see, where they do not see all."""
+"""Gives the part of the examples that a baseline reads: no more than the models see."""
 
 TRAIN_ROWS = 20_000
-"""Rows that words are counted in at most: more take long and change little."""
+"""Words are counted in at most this many rows: more take long and change little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Floors:
     """The two baselines of a task."""
 
     commonest: Baseline
-    """The answer that is right most often for who does not read: the commonest, the longest, none."""
+    """The best answer without reading: the commonest, the longest, or none."""
     simple: Baseline
     """The simple method that a student has to beat."""
 
@@ -52,7 +52,7 @@ class Floors:
 
 
 def whole(examples: Examples) -> Examples:
-    """Examples of which all is read."""
+    """The examples as they are: everything is read."""
     return examples
 
 

@@ -27,10 +27,10 @@ LENGTHS = (2, 4, 8)
 REACHES = (5, 10, 20)
 """Words to either side that count, nearer ones more; chosen on validation."""
 COMMON = (0.05, 0.5)
-"""Share of the contexts that hold a word from which on no answer begins or ends with it, chosen on validation: where
-texts resemble each other, the words of their answers are common too."""
+"""No answer begins or ends with a word that a larger share of the contexts holds. Chosen on validation: if texts
+resemble each other, the words of their answers are common too."""
 TUNING_ROWS = 500
-"""Validation questions that the choice is made on at most."""
+"""The choice is made on at most this many validation questions."""
 
 _TOKEN = re.compile(r"\w+(?:[.,'’\-]\w+)*|[^\w\s]")
 

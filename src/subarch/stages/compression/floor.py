@@ -20,7 +20,7 @@ CUT_COUNTED = 0.01
 """Share of the texts that are cut from which on the simple method is also asked what it would reach with all of
 them."""
 KEPT = 0.97
-"""Share of the teacher's score that is enough of a floor."""
+"""A floor with this share of the teacher's score is sufficient."""
 
 
 @dataclass(frozen=True, kw_only=True)

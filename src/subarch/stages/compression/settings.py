@@ -86,8 +86,7 @@ class CompressConfig:
     agora: AgoraConfig | None = None
     """Grow the student's training data by Agora."""
     preset: str | None = None
-    """Name of settings that lie beneath the given ones: agora, or agora-published. Read by the command line and by
-    `subarch.compress`."""
+    """agora or agora-published: settings for what is not given. The command line and `subarch.compress` apply it."""
     deliver: DeliverConfig = field(default_factory=DeliverConfig)
 
     def length_for(self, task: Task) -> int:

@@ -1,7 +1,7 @@
 """The workshop of a corpus: candidates are masked language models, as in Bort's search.
 
 ê is taken where held-out blocks are masked, between the last layers of a candidate and its teacher; candidates train
-on that very loss. What a candidate's head costs counts neither in p̂ nor in î, since no task keeps it.
+on that very loss. The cost of a candidate's head counts in neither p̂ nor î, because no task keeps the head.
 """
 
 from __future__ import annotations

@@ -70,9 +70,9 @@ def estimate_training(
 
 
 def estimate_extraction(config: ExtractConfig, hardware: str | None = None) -> dict[str, Any]:
-    """Estimate a search: the trainings of its candidates and the held-out errors; timing them is not in it.
+    """Estimate a search: the trainings of its candidates and the held-out errors, without timing the candidates.
 
-    Of a task, inputs count as long as they may be.
+    For a task, every input counts at the longest length allowed.
 
     Raises:
         UserError: A teacher, a corpus, a space or hardware that cannot be used.

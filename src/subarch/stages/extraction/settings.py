@@ -92,17 +92,16 @@ class ExtractConfig:
     corpus: Path | None = None
     """Shards of `subarch prepare` instead: candidates are judged as masked language models, as in the paper."""
     preset: str | None = None
-    """Name of settings that lie beneath the given ones: bort follows the paper's search. Read by the command line and
-    by `subarch.extract`."""
+    """bort: the paper's settings for what is not given. The command line and `subarch.extract` apply it."""
     seed: int = 0
     max_length: int | None = None
-    """Longest input of a task, in tokens; that of the task by default."""
+    """Longest input of a task in tokens; by default the task's own."""
     space: SpaceConfig = field(default_factory=SpaceConfig)
     """Ξ. With a corpus the vocabulary stays, so its `vocabulary` and `max_total` do not count."""
     max_parameters: Annotated[int | None, BeforeValidator(parse_count)] = None
     """Candidates with more are left out of Ξ."""
     max_latency_ms: float | None = None
-    """Candidates that take longer are left out of Ξ, all of which is timed then."""
+    """Candidates that take longer are left out of Ξ. All of Ξ is timed then."""
     epsilon: int | None = None
     """Every ε-th candidate is trained; None takes as many as the time allows, at most `candidates`."""
     candidates: int = 12

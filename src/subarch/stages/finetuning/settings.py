@@ -102,8 +102,7 @@ class FinetuneConfig:
     agora: AgoraConfig | None = None
     """Grow the data by Agora, with the teacher as Socrates."""
     preset: str | None = None
-    """Name of settings that lie beneath the given ones: agora, or agora-published. Read by the command line and by
-    `subarch.finetune`."""
+    """agora or agora-published: settings for what is not given. The command line and `subarch.finetune` apply it."""
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 1:

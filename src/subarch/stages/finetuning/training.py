@@ -33,7 +33,7 @@ from subarch.training.precision import prepare_for_training
 HIDDEN_BYTES = 4_000_000_000
 """Above this only the teacher's last hidden layer is kept, or not even that: then its logits alone teach."""
 WIDER = 8
-"""Of so many times as many examples those of about mean length are rehearsed."""
+"""A rehearsal draws this many times the examples that it needs, and takes those nearest to the mean length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +92,18 @@ def step_seconds(
     batches: int,
     share: float,
 ) -> tuple[float, float]:
-    """How long steps of such a training take, by a few that are rehearsed and leave nothing behind.
+    """How long a step of such a training takes: a few steps are rehearsed, and leave nothing behind.
 
     Args:
         config: Of the training.
         session: Its surroundings.
         inputs: The same.
-        batches: About so many of its batches are seen, each twice.
-        share: Of the time left the rehearsal takes no more, once all is read, but for its first step.
+        batches: The rehearsal sees about this many of its batches, each twice.
+        share: Share of the time left that the steps may take. Reading comes before; the first step is always made.
 
     Returns:
-        Seconds of a step whose batch the teacher has to be asked about, and of one whose answers are known. The first
-        step, which warms up, counts where it is the only one.
+        Seconds of a step for which the teacher must be asked, and of one for which its answers are known. The first
+        step warms up, and counts only if there is no other.
 
     Raises:
         BudgetError: There is no time left.
@@ -135,8 +135,8 @@ def step_seconds(
 
 
 def _of_mean_length(config: FinetuneConfig, data: TaskData, model: ModelFolder, count: int) -> Examples:
-    """About so many training examples of about mean length: batches of a training hold texts of one length, and those
-    of a small sample, padded to its longest, would take up to twice as long.
+    """About `count` training examples of about mean length. The batches of a training hold texts of similar length. A
+    small sample would be padded to its longest text, and take up to twice as long.
     """
     sample = data.train.sample(WIDER * count, seed=config.seed)
     if sample.groups is not None:
@@ -155,7 +155,7 @@ def _each(times: Sequence[float]) -> float:
 def _as_far_as_needed(
     kind: Kind, model: PreTrainedModel, outputs: TeacherAnswers | None
 ) -> AbstractContextManager[None]:
-    """Only a teacher's hidden states, which are imitated token by token, need all of the last layer."""
+    """The whole last layer is needed only to imitate a teacher's hidden states, token by token."""
     needs_all = outputs is not None and bool(outputs.hidden_layers)
     return nullcontext() if needs_all else kind.sparing(model)
 

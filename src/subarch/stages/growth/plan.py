@@ -65,7 +65,7 @@ def plan_for(
     batches = len(data.train) / config.loop.batch_size
 
     def passes(share: float) -> float:
-        """Of all sets in such a share of the time: Socrates is asked once, for all of them."""
+        """Passes of each set if all sets get this share of the time: Socrates is asked once, for all of them."""
         each = share * left / batches
         more = (each - (asking - again)) / (sets * again)
         return more if more >= 1 else each / (asking - again + sets * again)

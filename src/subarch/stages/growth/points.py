@@ -35,10 +35,10 @@ METADATA = b"subarch"
 MOST_EACH = 20
 """Points of one transformation around one source: more would all but repeat each other."""
 SPARE = 2.0
-"""Around so many times as many training examples as needed τ is tried, since it cannot change all of them."""
+"""τ is tried around this many times the training examples that are needed, because it cannot change all of them."""
 
 FIRST_POINTS = 64
-"""Asked for at first where there is a deadline; how long they took says how many more it leaves time for."""
+"""Points that are made first if there is a deadline. Their time says how many more there is time for."""
 NEVER = Deadline.after(None)
 
 TextKey = tuple[str, str]
@@ -68,7 +68,7 @@ class Known:
         return Known(keys=self.keys.union(examples.text_keys()), texts=self.texts.union(_texts(examples)))
 
     def unknown_rows(self, examples: Examples) -> np.ndarray:
-        """Rows whose texts are not known; of groups all rows, unless all of them are known."""
+        """Rows whose texts are not known. A group gives all its rows, unless all of them are known."""
         fresh = np.asarray([text not in self.texts for text in _texts(examples)], dtype=bool)
         if examples.groups is not None and len(fresh):
             numbers = np.unique(examples.groups, return_inverse=True)[1]
@@ -217,7 +217,7 @@ class PointMaker:
         return points.take(np.flatnonzero(np.asarray(points.columns["confidence"]) >= self.settings.confidence))
 
     def _of_rarer_classes(self, points: Examples, each: int, rng: np.random.Generator) -> Examples:
-        """Points of the classes of which there are fewer, around further examples of E that have these labels."""
+        """Points for the classes that have fewer, around further examples of E with these labels."""
         expansion, found = self.data.validation, self._confident(points).labels
         assert expansion.labels is not None and found is not None
         counts = np.bincount(found, minlength=len(self.data.task.labels))

@@ -32,8 +32,8 @@ class AgoraConfig:
     pruning: Rule = "halving"
     """What step 6 removes; the paper's rule is "lcs"."""
     iterations: int | None = None
-    """End after so many; None until Θ is empty, or sooner where a budget is short (`least_passes`). With one set it is
-    iterated that often (the paper's CHS mode), five times by default."""
+    """Agora ends after this many. With None it ends when Θ is empty, or sooner if the budget is short (`least_passes`).
+    A single set is iterated this often (the paper's CHS mode), five times by default."""
     replays: int = 0
     """How often an iteration is repeated with fresh points whose best score fell."""
     sources: Literal["mistakes", "random", "mixed"] = "mixed"
@@ -43,9 +43,9 @@ class AgoraConfig:
     """Points around random training examples before the first iteration, as a share of the training data; None leaves
     it to the budget (`least_passes`), and is 0 without one."""
     least_passes: float = 3.0
-    """Passes over D that a budget must leave each training of the first iteration, else there is a single one, after
-    points around random examples; where it does not leave a training of that one so many either, nothing grows: then D
-    is not scarce, time is. 0: never mind. Only where neither `iterations` nor `first_growth` is given."""
+    """Passes over D that a budget must allow. If each training of the first iteration gets fewer, there is only one
+    iteration, after points around random examples were added. If a single iteration gets fewer too, nothing grows:
+    then time is scarce, not data. 0 switches this off. It counts only without `iterations` and `first_growth`."""
     growth: float | None = 0.25
     """Points an iteration adds, as a share of the training data; None is one a mistake and transformation."""
     soft_labels: bool = True
@@ -62,7 +62,7 @@ class AgoraConfig:
     uniform_head: bool = False
     """Draw a head that the student lacks from U(-0.5, 0.5), as Bort does, unless `head` or `head_init` is given."""
     confidence: float = 0.0
-    """Points that Socrates is less sure of are left out."""
+    """Points are left out if Socrates is less sure of them than this."""
     transformations: tuple[TransformationName, ...] = ()
     """τ; all that the task and the models allow by default."""
     masked_lm: str | None = None

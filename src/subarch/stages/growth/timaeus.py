@@ -52,7 +52,7 @@ class Lesson:
 class Timaeus:
     """Trains the student under any θ on the data of one iteration, and leaves a model's folder.
 
-    Called where an executor runs it, it neither reports nor hears of Ctrl-C: there it has no session.
+    In an executor's worker it has no session, so it reports nothing and does not notice Ctrl-C.
     """
 
     config: FinetuneConfig

@@ -1,9 +1,9 @@
-"""The record of a search, which is its only state: one child run a trial, and a resumed search is read back from them.
+"""The record of a search, and its only state: each trial is one child run. A resumed search reads them back.
 
-A run is created together with the tag that says which trial it is; that it ended is one more tag, with all that it
-reported, and the last thing that is written of it but for MLflow's own status. So a kill at any moment leaves a trial
-that ended, or one that did not, to be tried again under the same number, parameters and run. Where a kill came before
-the status, a resumed search completes it.
+A run is created together with a tag that says which trial it is. When the trial ends, one more tag is written, with
+everything that the trial reported. Only MLflow's own status comes after that tag. So a kill at any moment leaves either
+a trial that ended, or one that did not. A trial that did not end is tried again under the same number, parameters and
+run. If the kill came before the status, a resumed search writes it.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def _effects(problem: Problem, trials: tuple[Trial, ...], seed: int) -> dict[str
 
 
 def _inert(problem: Problem, effects: Mapping[str, list[dict[str, Any]]]) -> list[str]:
-    """Parameters that move no metric; those of which too little is known are not among them."""
+    """Parameters that move no metric. Parameters about which too little is known are left out."""
     moving = {effect["parameter"] for rows in effects.values() for effect in rows if not effect["inert"]}
     shown = {effect["parameter"] for rows in effects.values() for effect in rows}
     return [row["name"] for row in _parameters(problem) if row["name"] in shown - moving]

@@ -29,7 +29,7 @@ SECTIONS: Mapping[str, type[Any]] = {
 """Whose settings can be searched, as `student.num_hidden_layers`."""
 
 MINIMISED = ("num_parameters", "encoder_parameters", "flops", "model_bytes", "latency_ms", "rmse")
-"""Metrics of which less is better; of all others more is, and they are shares from 0 to 1."""
+"""Metrics where less is better. For all others more is better. They are at most 1; correlations may be negative."""
 
 PASSING = ("out", "trials", "budget", "workers", "ray", "attempts", "cpus", "gpus", "confirm", "set_threshold")
 """Settings that may change from one call to the next: it is the same search all the same."""
@@ -40,9 +40,9 @@ class MetricSettings:
     """What the search does with a metric: optimise it, unless it says otherwise."""
 
     direction: Direction | None = None
-    """Minimize what costs, maximize the rest, where it is not given."""
+    """By default, costs are minimised and all other metrics maximised."""
     threshold: float | None = None
-    """The worst value that is accepted. Of a quality, a number above 1 counts as per cent."""
+    """The worst value that is accepted. For a quality, a number above 1 counts as per cent."""
     store: bool = False
     """Only kept and shown."""
     constraint: bool = False

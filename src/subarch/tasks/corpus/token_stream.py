@@ -147,7 +147,7 @@ class _Memory(dict[str, int]):
 
 
 def depends_on_words_alone(tokenizer_json: Any) -> bool:
-    """Whether a tokenizer (its parsed tokenizer.json) is one of BERT's, of which the module's claim holds."""
+    """Whether a tokenizer (its parsed tokenizer.json) is one of BERT's, for which the module's claim holds."""
     kinds = [(tokenizer_json.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
     added = tokenizer_json.get("added_tokens", [])
     return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and all(token["special"] for token in added)

@@ -158,7 +158,7 @@ def multirc(questions: Sequence[Question]) -> Examples:
 
 
 def record(questions: Sequence[Question]) -> Examples:
-    """Passage, and query with an entity in its blank; a row for each different entity, several of which may be right.
+    """Passage, and query with an entity in its blank: one row for each different entity. Several rows may be right.
 
     The labels are 1 where the entity is an accepted answer, letter by letter. Columns "entity", and "answers", the
     accepted texts, where they are known. A query none of whose entities is right keeps its rows.

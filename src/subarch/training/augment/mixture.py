@@ -68,7 +68,7 @@ _ROWS: dict[str, _Row] = {
     "typing": _Row(make=lambda given: Typing()),
     "casing": _Row(make=lambda given: Casing(), suits=lambda given: sees_casing(given.student_tokenizer)),
     "segments": _Row(
-        # A pair of which the table does not know that it may be exchanged is exchanged where the user says so.
+        # If the table does not say that a pair may be exchanged, only the user's own choice exchanges it.
         make=lambda given: SentenceOrder() if has_passages(given.task) or not given.task.text_pair else Exchange(),
         suits=lambda given: is_symmetric(given.task) or has_passages(given.task),
     ),

@@ -19,6 +19,7 @@ from subarch.arch.pooling import put_mean_first
 from subarch.arch.weights import weight_names
 from subarch.stages.finetuning import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
+from subarch.stages.rationing import ration
 from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.classifier import (
@@ -50,16 +51,19 @@ def train_classifier(
 
     `answers` is the file of those answers, where trainings share them.
     """
-    data, model, _ = inputs
+    data, model, teacher = inputs
+    mean = model.reads_mean(data)
+    if teacher is None:  # A file of a teacher's answers is one of all examples.
+        data = ration(config, session, data, model)
     session.phase("reading", f"{len(data.train):,} examples")
     classifier, batches, loss, outputs = _made_ready(
-        config, inputs, answers or config.out / TEACHER_OUTPUTS, model.reads_mean(data)
+        config, (data, model, teacher), answers or config.out / TEACHER_OUTPUTS, mean
     )
     sample = data.validation.sample(config.validation_examples)
     evaluate = Scorer(task=data.task, data=model.encode(sample, config.length_for(data.task)), examples=sample)
     context = replace(
         loop_context(config, session, on_event, outputs.save if outputs else lambda: None),
-        fresh=fresh_modules(model, data.task, config, model.reads_mean(data)),
+        fresh=fresh_modules(model, data.task, config, mean),
         frozen=_frozen(config, classifier, model),
         standard_error=evaluate.standard_error,
     )

@@ -1,10 +1,10 @@
 """Does a compression survive any kill? `kill -9` at random moments; the same command must end with the same student.
 
 One compression of a tiny model, with fixed steps everywhere, runs undisturbed. Then, in a new folder each time, it is
-killed at a random moment of its run, and the same command brings it to its end. Every other moment is drawn from one of
-the stages, each as likely, since the export takes most of the time. The sha256 of teacher, student and exports are
-compared with the undisturbed run's, and so is what lies in the folder. What is in `--folder` already is not done again,
-so that many kills may be made in parts:
+killed at a random moment of its run, and the same command brings it to its end. Every other moment is a random one of
+each stage in turn, since the export takes most of the time. The sha256 of teacher, student and exports are compared
+with the undisturbed run's, and so is what lies in the folder. What is in `--folder` already is not done again, so that
+many kills may be made in parts:
 
     python benchmarks/compress_kills.py --folder out/kills --first 0 --count 5
 """
@@ -110,9 +110,12 @@ class Call:
         self._process.start()
         self.began = time.monotonic()
 
-    def kill_after(self, seconds: float) -> bool:
-        """Kill it so long after its beginning; False where it has ended before."""
-        self._process.join(max(0.0, self.began + seconds - time.monotonic()))
+    def kill_after(self, seconds: float, file: str | None = None) -> bool:
+        """Kill it so long after its beginning, or after a file is there; False where it has ended before."""
+        while file is not None and not (self.out / file).exists() and self._process.exitcode is None:
+            time.sleep(0.002)
+        since = self.began if file is None else time.monotonic()
+        self._process.join(max(0.0, since + seconds - time.monotonic()))
         if self._process.exitcode is not None:
             self.expect_success()
             return False
@@ -163,12 +166,13 @@ def ends(out: Path, began: float) -> list[float]:
     return [(out / file).stat().st_mtime - began for file in STAGES.values()]
 
 
-def moment_of(rng: random.Random, number: int, ended: list[float]) -> float:
-    """When to kill: at any time, or within any stage."""
+def moment_of(rng: random.Random, number: int, ended: list[float]) -> tuple[float, str | None]:
+    """When to kill: so many seconds after the beginning, or after a file is there, with which a stage begins."""
     if number % 2 == 0:
-        return rng.uniform(0, ended[-1])
-    stage = rng.randrange(len(ended))
-    return rng.uniform(ended[stage - 1] if stage else 0.0, ended[stage])
+        return rng.uniform(0, ended[-1]), None
+    stage = number // 2 % len(ended)
+    before = list(STAGES.values())[stage - 1] if stage else None
+    return rng.uniform(0, ended[stage] - (ended[stage - 1] if stage else 0.0)), before
 
 
 def killed(folder: Path, number: int, ended: list[float]) -> dict[str, Any]:
@@ -176,13 +180,19 @@ def killed(folder: Path, number: int, ended: list[float]) -> dict[str, Any]:
     rng, out = random.Random(f"{SEED}-{number}"), folder / f"killed-{number:02d}"
     shutil.rmtree(out, ignore_errors=True)
     while True:
-        moment = moment_of(rng, number, ended)
-        if Call(folder, out).kill_after(moment):
+        moment, after = moment_of(rng, number, ended)
+        if Call(folder, out).kill_after(moment, after):
             break
         shutil.rmtree(out)  # it was faster than the undisturbed run
     stage = stage_of(out)
     took = Call(folder, out).expect_success()
-    found = {"number": number, "moment": round(moment, 2), "stage": stage, "resumed_seconds": round(took, 2)}
+    found = {
+        "number": number,
+        "moment": round(moment, 2),
+        "after": after,
+        "stage": stage,
+        "resumed_seconds": round(took, 2),
+    }
     found |= outcome(out)
     shutil.rmtree(out)
     return found

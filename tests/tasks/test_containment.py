@@ -32,6 +32,13 @@ def test_texts_have_one_number_where_their_words_are_the_same(texts):
     assert found.size == len({word for line in long for word in line.split()})
 
 
+@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["- é"], ["a b c d", ""]])
+def test_texts_without_a_word_are_short(texts):
+    found = find_contained([texts], short=True)
+    assert found.texts[0].tolist() == [0 if text.startswith("a") else -1 for text in texts]
+    assert not pairs(found)
+
+
 def test_long_texts_are_read_block_by_block(monkeypatch):
     columns = [
         [A_SENTENCE, f"  -- {A_SENTENCE.upper()}, \n", f"so: {A_SENTENCE}! é", "quiet power and great", "- - - é"]

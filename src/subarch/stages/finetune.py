@@ -17,7 +17,13 @@ from subarch.kinds.registry import kind_of
 from subarch.running.budget import Deadline, parse_duration
 from subarch.stages.agreement import check_teacher
 from subarch.stages.finetuning.saving import save_model
-from subarch.stages.finetuning.settings import CHECKPOINT, TEACHER_OUTPUTS, DistillationConfig, FinetuneConfig
+from subarch.stages.finetuning.settings import (
+    CHECKPOINT,
+    ROWS_READ,
+    TEACHER_OUTPUTS,
+    DistillationConfig,
+    FinetuneConfig,
+)
 from subarch.stages.finetuning.suite import finetune_suite
 from subarch.stages.finetuning.training import train_on_task
 from subarch.stages.growth.academy import clear
@@ -173,6 +179,6 @@ def _finish(folder: OutputFolder, metrics: dict[str, Any], run_id: str | None, s
     # Only now: with `result.json` written, nothing will ask for these again.
     if folder.config["agora"] is not None:
         clear(folder.path)
-    for name in (CHECKPOINT, TEACHER_OUTPUTS, Path(TEACHER_OUTPUTS).with_suffix(".hidden").name):
+    for name in (CHECKPOINT, TEACHER_OUTPUTS, ROWS_READ, Path(TEACHER_OUTPUTS).with_suffix(".hidden").name):
         (folder.path / name).unlink(missing_ok=True)
     return result

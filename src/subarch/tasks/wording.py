@@ -54,8 +54,7 @@ class Wording:
         """(N,) each row's text: a number, equal for equal words; from -1 downwards of short ones."""
         rows = array("q")
         for texts in _batches(column):
-            hashes, sizes = _hashed(texts)
-            keys = _of_texts(hashes, sizes)
+            hashes, sizes, keys = _hashed(texts, self.most)
             fresh = np.zeros(len(texts), dtype=bool)
             for at, (size, key) in enumerate(zip(sizes.tolist(), keys.tolist(), strict=True)):
                 if size < self.least:
@@ -84,7 +83,7 @@ class Wording:
 
     def word_numbers(self, found: Sequence[str]) -> dict[str, int]:
         """The numbers of those of these words that stand in the texts."""
-        hashes, _ = _hashed(found) if found else (np.zeros(0, dtype=np.uint64), None)
+        hashes = _of_words(bytes([_END]).join(map(_raw, found)))[0]
         numbers = (self._vocabulary.get(key) for key in hashes.tolist())
         return {word: number for word, number in zip(found, numbers, strict=True) if number is not None}
 
@@ -109,14 +108,31 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _hashed(texts: Sequence[str]) -> tuple[Array, Array]:
-    """(W,) uint64 hashes of the words of all texts, and (T,) int64 how many words each has."""
+def _hashed(texts: Sequence[str], most: int) -> tuple[Array, Array, Array]:
+    """(W,) uint64 hashes of the words of all texts, (T,) how many words each has, and (T,) hashes of the texts.
+
+    Of a very long text with more than `most` words only so many, or some more, are among the first.
+    """
     if len(texts) == 1 and len(texts[0]) > BLOCK:
-        parts = [_of_words(_raw(block))[0] for block in blocks(texts[0])]
-        hashes = np.concatenate(parts)
-        return hashes, np.array([len(hashes)])
+        return _hashed_by_blocks(texts[0], most)
     hashes, ends = _of_words(bytes([_END]).join(map(_raw, texts)))
-    return hashes, np.diff(ends, prepend=0, append=len(hashes))
+    sizes = np.diff(ends, prepend=0, append=len(hashes))
+    return hashes, sizes, _of_texts(hashes, sizes)
+
+
+def _hashed_by_blocks(text: str, most: int) -> tuple[Array, Array, Array]:
+    kept, size, key = [np.zeros(0, dtype=np.uint64)], 0, 0
+    for block in blocks(text):
+        hashes, _ = _of_words(_raw(block))
+        key += _sum(hashes) * pow(int(_BASE), size, 2**64)
+        if size <= most:
+            kept.append(hashes)
+        size += len(hashes)
+    return np.concatenate(kept), np.array([size]), _mixed(np.array([key % 2**64], dtype=np.uint64))
+
+
+def _sum(hashes: Array) -> int:
+    return int((hashes * _powers(len(hashes))).sum()) if len(hashes) else 0
 
 
 def _raw(text: str) -> bytes:

@@ -26,6 +26,12 @@ def test_lengths_are_quarters_named_by_what_they_hold():
     }
 
 
+def test_words_of_long_texts_are_counted_block_by_block(monkeypatch):
+    monkeypatch.setattr("subarch.tasks.base.BLOCK", 3)
+    examples = Examples([" a  bcdefg\th ", "a b c"], labels=np.zeros(2, int))
+    assert slice_columns(task(), examples)["length"].tolist() == ["3 words"] * 2
+
+
 def test_both_texts_count_and_equal_lengths_stay_together():
     examples = Examples(of_length(2, 2, 2, 9), of_length(1, 1, 1, 1), labels=np.zeros(4, int))
     assert slice_columns(task(), examples)["length"].tolist() == ["3 words"] * 3 + ["10 words"]

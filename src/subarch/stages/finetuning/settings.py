@@ -19,6 +19,8 @@ from subarch.training.settings import LoopConfig
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_OUTPUTS = "teacher_outputs.safetensors"
+ROWS_READ = "rows_read.json"
+"""How many examples a training under a budget reads, where that is not all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import kind_of
 from subarch.kinds.scorer import Scorer
 from subarch.kinds.teacher_answers import TeacherAnswers
+from subarch.stages.finetuning.rationing import ration
 from subarch.stages.finetuning.settings import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session
@@ -61,17 +62,20 @@ def train_on_task(
         ConfigError: A teacher that reads the texts in other rows than the student has to.
         BudgetError: No time for a first step.
     """
-    data, model, _ = inputs
+    data, model, teacher = inputs
+    mean = model.reads_mean(data)
+    if teacher is None:  # A file of a teacher's answers is one of all examples.
+        data = ration(config, session, data, model)
     session.phase("reading", f"{len(data.train):,} examples")
     trained, batches, loss, outputs = _made_ready(
-        config, inputs, answers or config.out / TEACHER_OUTPUTS, model.reads_mean(data)
+        config, (data, model, teacher), answers or config.out / TEACHER_OUTPUTS, mean
     )
     kind, sample = kind_of(data.task), data.validation.sample(config.validation_examples)
     held_out = model.tokenise(data.task, sample, config.length_for(data.task))
     evaluate = Scorer(kind=kind, task=data.task, rows=held_out, examples=sample)
     context = replace(
         loop_context(config, session, on_event, outputs.save if outputs else lambda: None),
-        fresh=fresh_modules(model, data.task, config, model.reads_mean(data)),
+        fresh=fresh_modules(model, data.task, config, mean),
         frozen=_frozen(config, trained, model),
         standard_error=evaluate.standard_error,
     )

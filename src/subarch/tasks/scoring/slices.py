@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from subarch.errors import ConfigError, did_you_mean
-from subarch.tasks.base import Array, Examples, Task
+from subarch.tasks.base import Array, Examples, Task, blocks
 from subarch.tasks.labels import FEW, as_number, is_missing
 
 QUESTION_WORDS = ("what", "who", "when", "where", "why", "how", "which")
@@ -57,10 +57,14 @@ def question_word(question: str) -> str:
 def _lengths(examples: Examples) -> Array:
     """Words of both texts; characters where the language puts no spaces between words."""
     pairs = examples.pairs or [""] * len(examples)
-    words = np.asarray([len(t.split()) + len(p.split()) for t, p in zip(examples.texts, pairs, strict=True)])
+    words = np.asarray([_words(text) + _words(pair) for text, pair in zip(examples.texts, pairs, strict=True)])
     letters = np.asarray([len(t) + len(p) for t, p in zip(examples.texts, pairs, strict=True)])
     spaced = letters.sum() < 20 * max(1, int(words.sum()))
     return _quarters(words if spaced else letters, "words" if spaced else "characters")
+
+
+def _words(text: str) -> int:
+    return sum(len(block.split()) for block in blocks(text))
 
 
 def _labels(task: Task, labels: Array) -> Array:

@@ -15,7 +15,7 @@ CLASSES = {
     "pooler": AutoModel,
     "sequence-classification": AutoModelForSequenceClassification,
     "masked-lm": AutoModelForMaskedLM,
-    "span": AutoModelForQuestionAnswering,
+    "question-answering": AutoModelForQuestionAnswering,
 }
 TOKEN_TYPES = {"bert": 2, "roberta": 1, "electra": 2}
 MODEL_SIZES = {

@@ -3,7 +3,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+)
 
 from subarch.arch.costs import HEADS, flops, parameters
 from subarch.arch.families import FAMILIES, layer_of
@@ -27,6 +32,8 @@ SIZES = st.fixed_dictionaries(
 def test_the_closed_form_counts_what_is_built(tiny, meta_model, family, head, sizes, embedding_size, num_labels):
     options = {"embedding_size": embedding_size} if family == "electra" else {}
     architecture = tiny(family, **sizes, **options)
+    # Start and end: question answering has two outputs, whatever is asked for.
+    num_labels = 2 if head == "question-answering" else num_labels
     model = meta_model(architecture, head, num_labels)
     count = parameters(architecture, head, num_labels)
     assert count.total == sum(parameter.numel() for parameter in model.parameters())
@@ -70,17 +77,19 @@ def test_flops_agree_with_a_counter_of_matrix_products(tiny, config_of, family, 
     """torch counts the same products when the whole attention is inside the window."""
     classes = {
         "sequence-classification": AutoModelForSequenceClassification,
+        "question-answering": AutoModelForQuestionAnswering,
         "masked-lm": AutoModelForMaskedLM,
     }
     window = {"local_attention": 64} if family == "modernbert" else {}
     architecture = tiny(family, **window)
-    config = config_of(architecture, attn_implementation="eager", num_labels=3)
+    labels = 2 if head == "question-answering" else 3
+    config = config_of(architecture, attn_implementation="eager", num_labels=labels)
     options = {"add_pooling_layer": False} if head == "none" and FAMILIES[family].has_pooler else {}
     model = classes.get(head, AutoModel).from_config(config, attn_implementation="eager", **options).eval()
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model(input_ids=torch.full((1, 11), 5), attention_mask=torch.ones(1, 11, dtype=torch.long))
-    assert flops(architecture, 11, head, num_labels=3) == counter.get_total_flops()
+    assert flops(architecture, 11, head, num_labels=labels) == counter.get_total_flops()
 
 
 def test_a_local_layer_counts_the_pairs_in_its_window(tiny):

@@ -7,7 +7,7 @@ from transformers import AutoModelForSequenceClassification
 from subarch.arch.families import FAMILIES, axes_of, family_of, layer_of, rename_layer
 from subarch.errors import ModelError
 
-HEADS = ("none", "sequence-classification", "masked-lm", "span")
+HEADS = ("none", "sequence-classification", "masked-lm", "question-answering")
 
 
 def parameter_names(model):
@@ -19,7 +19,7 @@ def parameter_names(model):
 def test_every_parameter_has_one_row_and_its_axes_have_its_shape(tiny, meta_model, family, head):
     architecture = tiny(family.name)
     sizes = architecture.axis_sizes()
-    labels = 2 if head == "span" else 5
+    labels = 2 if head == "question-answering" else 5
     for name, parameter in parameter_names(meta_model(architecture, head, num_labels=labels)).items():
         inside = family.in_encoder(name)
         rows = [pattern for pattern, _ in family.axes if re.fullmatch(pattern, inside)]

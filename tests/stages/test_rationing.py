@@ -5,7 +5,7 @@ import pytest
 
 from stages import tiny
 from subarch.running.budget import Deadline
-from subarch.stages import rationing
+from subarch.stages.finetuning import rationing
 from subarch.stages.finetuning.rationing import ration
 from subarch.stages.finetuning.settings import ROWS_READ, FinetuneConfig
 from subarch.stages.inputs import DataConfig
@@ -26,7 +26,7 @@ class Clocked:
         monkeypatch.setattr(rationing.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(rationing, "TIMED", 10)
 
-    def encode(self, examples, max_length):
+    def tokenise(self, task, examples, max_length):
         self.now += len(examples) / 10
         self.read.append(len(examples))
 

@@ -232,7 +232,7 @@ def test_a_budget_is_shared_out_over_the_tasks(school, tmp_path, monkeypatch):
     """Each task gets its share of what is left; the first does not get everything."""
     monkeypatch.setitem(TASKS, "boolq", lambda: TaskData(BOOLQ, *three(30)))
     monkeypatch.setitem(TASKS, "wic", lambda: TaskData(_task("wic"), *three(30)))
-    from subarch.stages import suite as module
+    from subarch.stages.finetuning import suite as module
 
     shares = []
     settings = {"model": school("copa")["model"], "task": "superglue", "out": tmp_path / "out", "budget": "600s"}

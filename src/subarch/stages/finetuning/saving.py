@@ -58,7 +58,9 @@ def take_model(source: Path, path: Path, task: Task, others: Collection[str]) ->
         for file in source.iterdir():
             if file.is_file() and file.name not in others:
                 shutil.copy2(file, temporary / file.name)
-        (temporary / "README.md").write_text(_card(path.name, task, ModelFolder(source)), encoding="utf-8")
+        # A run that was killed after this step finds the model in `path` already, and nothing of it in `source`.
+        model = ModelFolder(source if (source / "config.json").exists() else path)
+        (temporary / "README.md").write_text(_card(path.name, task, model), encoding="utf-8")
     _unpack(path)
 
 

@@ -47,26 +47,31 @@ def setting(tmp_path, model, seconds):
 
 def test_many_examples_are_read_as_far_as_there_is_time(tmp_path, model):
     config, session, data, told = setting(tmp_path, model, 12)
-    few = ration(config, session, data, model)
+    few = ration(config, session, data, (model,))
     assert len(few.train) == 30 and few.validation is data.validation and model.read == [10]
     assert "time for 30 of the 200 examples" in told[0]["detail"]
 
 
 def test_a_training_that_goes_on_has_the_same_examples(tmp_path, model):
     config, session, data, told = setting(tmp_path, model, 12)
-    few = ration(config, session, data, model)
+    few = ration(config, session, data, (model,))
     assert (tmp_path / ROWS_READ).exists()
-    again = ration(config, setting(tmp_path, model, 1000)[1], data, model)
+    again = ration(config, setting(tmp_path, model, 1000)[1], data, (model,))
     assert again.train.texts == few.train.texts and len(told) == 1 and model.read == [10]
 
 
 @pytest.mark.parametrize("seconds", [None, 100])
 def test_with_time_enough_all_are_read(tmp_path, model, seconds):
     config, session, data, told = setting(tmp_path, model, seconds)
-    assert ration(config, session, data, model) is data
+    assert ration(config, session, data, (model,)) is data
     assert not told and not (tmp_path / ROWS_READ).exists()
 
 
 def test_there_are_always_a_few(tmp_path, model):
     config, session, data, _ = setting(tmp_path, model, 0)
-    assert len(ration(config, session, data, model).train) == 10
+    assert len(ration(config, session, data, (model,)).train) == 10
+
+
+def test_what_two_models_read_takes_the_time_of_both(tmp_path, model):
+    config, session, data, _ = setting(tmp_path, model, 24)
+    assert len(ration(config, session, data, (model, model)).train) == 30 and model.read == [10, 10]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from subarch.stages.finetuning.settings import ROWS_READ, FinetuneConfig
@@ -18,10 +19,16 @@ TIMED = 2000
 """Examples by which the speed of reading is told."""
 
 
-def ration(config: FinetuneConfig, session: Session, data: TaskData, model: ModelFolder) -> TaskData:
+def ration(config: FinetuneConfig, session: Session, data: TaskData, readers: Sequence[ModelFolder]) -> TaskData:
     """The data with as many examples of train, drawn at random, as can be read in a share of the time that is left.
 
     How many they are stays in the output folder, so that a training that is resumed goes on with the same ones.
+
+    Args:
+        config: Of the training.
+        session: Its deadline counts.
+        data: All that there are.
+        readers: The models whose tokenizers read them: the one that is trained, and its teacher.
     """
     place = config.out / ROWS_READ
     if place.exists():
@@ -30,7 +37,8 @@ def ration(config: FinetuneConfig, session: Session, data: TaskData, model: Mode
     if math.isinf(left) or len(data.train) <= TIMED:
         return data
     begun = time.monotonic()
-    model.tokenise(data.task, data.train.sample(TIMED), config.length_for(data.task))
+    for model in readers:
+        model.tokenise(data.task, data.train.sample(TIMED), config.length_for(data.task))
     each = max(1e-9, (time.monotonic() - begun) / TIMED)
     rows = max(TIMED, int(SHARE * left / each))
     if rows >= len(data.train):

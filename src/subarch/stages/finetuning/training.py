@@ -64,8 +64,8 @@ def train_on_task(
     """
     data, model, teacher = inputs
     mean = model.reads_mean(data)
-    if teacher is None:  # A file of a teacher's answers is one of all examples.
-        data = ration(config, session, data, model)
+    if teacher is None or answers is None:  # A file of answers that trainings share is one of all examples.
+        data = ration(config, session, data, (model,) if teacher is None else (model, teacher))
     session.phase("reading", f"{len(data.train):,} examples")
     trained, batches, loss, outputs = _made_ready(
         config, (data, model, teacher), answers or config.out / TEACHER_OUTPUTS, mean

@@ -38,6 +38,7 @@ import agora
 from subarch.kinds.scorer import Scorer
 from subarch.running.machine import describe_machine
 from subarch.stages.finetuning import training
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
 from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.stages.session import Session
@@ -127,8 +128,9 @@ def one_training(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str
                 average=False,  # which averages would gain is the question
             ),
         )
-        inputs = (replace(data, validation=data.test), model, teacher if key["way"] == "distilled" else None)
-        trained = training.train_on_task(config, Session(), inputs, ignore_event).model
+        taught = teacher if key["way"] == "distilled" else None
+        job = Job(data=replace(data, validation=data.test), model=model, teacher=taught)
+        trained = training.train_on_task(config, Session(), job, ignore_event).model
     seen = model.encode(data.test, agora.LONGEST)
     averaged = []
     for count in AVERAGED:

@@ -6,6 +6,7 @@ import torch
 from stages import tiny
 from subarch.api import configured
 from subarch.stages.finetuning import training
+from subarch.stages.finetuning.job import Job
 from subarch.stages.inputs import ModelFolder, aligned, load_data
 
 
@@ -24,7 +25,8 @@ def test_dropout(changes, taught, kept, rows, teachers, tmp_path):
     given = {"model": str(teachers()), "out": tmp_path / "out", "train": rows, **changes}
     (config,) = configured("finetune", given | ({"teacher": str(folder)} if taught else {})).args
     teacher = ModelFolder.of(folder) if taught else None
-    inputs = (aligned(load_data(config.data), ModelFolder.of(folder)), ModelFolder.of(config.model), teacher)
-    classifier, *_ = training._made_ready(config, inputs, tmp_path / "answers.safetensors", mean=False)
+    data = aligned(load_data(config.data), ModelFolder.of(folder))
+    job = Job(data=data, model=ModelFolder.of(config.model), teacher=teacher)
+    classifier, *_ = training._made_ready(config, job, tmp_path / "answers.safetensors", mean=False)
     shares = {module.p for module in classifier.modules() if isinstance(module, torch.nn.Dropout)}
     assert shares == ({0.1} if kept else {0.0})

@@ -12,6 +12,7 @@ from subarch.errors import ConfigError, ModelError
 from subarch.kinds.base import SETTINGS
 from subarch.kinds.span import read_threshold
 from subarch.stages.evaluate import predict_task
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
 from subarch.stages.finetuning.training import train_on_task
@@ -57,8 +58,8 @@ def trained(data, folder, out, teacher=None):
         distillation=DistillationConfig(weight=1.0, hidden_weight=0.0),
     )
     model = ModelFolder.of(folder)
-    inputs = (data, model, None if teacher is None else ModelFolder.of(teacher))
-    trained = train_on_task(config, Session(), inputs, ignore_event)
+    job = Job(data=data, model=model, teacher=None if teacher is None else ModelFolder.of(teacher))
+    trained = train_on_task(config, Session(), job, ignore_event)
     save_model(out, trained.model, model, data.task, said=trained.said)
     return trained.result
 

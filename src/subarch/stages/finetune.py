@@ -16,6 +16,7 @@ from subarch.errors import ConfigError, DataError
 from subarch.kinds.registry import kind_of
 from subarch.running.budget import Deadline, parse_duration
 from subarch.stages.agreement import check_teacher
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import (
     CHECKPOINT,
@@ -44,9 +45,7 @@ from subarch.training.processes import require_one_process
 
 __all__ = ["PRESETS", "AgoraConfig", "DistillationConfig", "FinetuneConfig", "finetune"]
 
-Inputs = tuple[TaskData, ModelFolder, ModelFolder | None]
-"""The data, the model to train, and its teacher."""
-_Work = Callable[[FinetuneConfig, Session, Inputs, tuple[OutputFolder, Run]], dict[str, Any]]
+_Work = Callable[[FinetuneConfig, Session, Job, tuple[OutputFolder, Run]], dict[str, Any]]
 """Gives the metrics, and leaves the model in the folder."""
 
 
@@ -79,26 +78,29 @@ def finetune(config: FinetuneConfig, session: Session | None = None) -> Result:
     described: dict[str, Any] = {}
     if not is_finished(config.out):
         described = describe(loaded, session)
-        _look(config, session, (data, model, teacher), data.notes[len(loaded.notes) :])
+        _look(config, session, Job(data=data, model=model, teacher=teacher), data.notes[len(loaded.notes) :])
     work: _Work = _train
     if config.agora is not None:
         data = prepared(config, data)
         if not is_finished(config.out):
-            work = partial(finetune_agora, admission=admit(config, session, (data, model, teacher)))
+            work = partial(
+                finetune_agora, admission=admit(config, session, Job(data=data, model=model, teacher=teacher))
+            )
     others = {"model": model.path, "teacher": None if teacher is None else teacher.path, **_of_agora(config)}
     with claim(config.out, "finetune", config, data.fingerprint, others) as folder:
         if folder.result is not None:
             return folder.result
         name = f"{'agora' if config.agora else 'distil' if teacher else 'finetune'} {data.task.name}"
         with session.recorded(folder, name) as run:
-            metrics = work(config, session, (data, model, teacher), (folder, run)) | {"data": described}
+            job = Job(data=data, model=model, teacher=teacher)
+            metrics = work(config, session, job, (folder, run)) | {"data": described}
             run.log({"validation_score": metrics["score"]}, step=metrics["steps"])
         return _finish(folder, metrics, run.run_id, time.monotonic() - started)
 
 
-def _look(config: FinetuneConfig, session: Session, inputs: Inputs, notes: tuple[str, ...]) -> None:
+def _look(config: FinetuneConfig, session: Session, job: Job, notes: tuple[str, ...]) -> None:
     """Compare data, tokenizers, tables and teacher before anything is trained."""
-    data, model, teacher = inputs
+    data, model, teacher = job.data, job.model, job.teacher
     length = config.length_for(data.task)
     for folder in (model, *(() if teacher is None else (teacher,))):
         check_finite(folder.path)
@@ -111,16 +113,16 @@ def _look(config: FinetuneConfig, session: Session, inputs: Inputs, notes: tuple
 
 
 def _train(
-    config: FinetuneConfig, session: Session, inputs: Inputs, folder_and_run: tuple[OutputFolder, Run]
+    config: FinetuneConfig, session: Session, job: Job, folder_and_run: tuple[OutputFolder, Run]
 ) -> dict[str, Any]:
     """One training, whose model is the result."""
     folder, run = folder_and_run
-    data, model, teacher = inputs
+    data, model, teacher = job.data, job.model, job.teacher
     name = f"{'distil' if teacher else 'finetune'} {data.task.name}"
     cut = model.cut(data.task, data.train, config.length_for(data.task))
     if cut is not None and cut.text and session.parent is None:
         session.tell("phase", name="note", detail=cut.text)  # a stage of another's has been told before
-    trained = train_on_task(config, session, inputs, session.recording(run, name))
+    trained = train_on_task(config, session, job, session.recording(run, name))
     notes = [cut.text] if cut is not None and cut.text else []
     save_model(folder.path, trained.model, model, data.task, notes, trained.said)
     return _metrics(trained.result, data.task) | ({} if cut is None else {"cut": {**asdict(cut), "text": cut.text}})

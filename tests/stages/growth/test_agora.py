@@ -18,6 +18,7 @@ from subarch.running.executor import InProcessExecutor
 from subarch.stages import inputs
 from subarch.stages.compress import refilling
 from subarch.stages.finetuning import training
+from subarch.stages.finetuning.job import Job
 from subarch.stages.growth import timaeus
 from subarch.stages.growth.admission import admit, divided, prepared
 from subarch.stages.growth.points import read_points, socrates_outputs
@@ -249,7 +250,8 @@ def test_an_expansion_set_that_is_not_balanced_is_told(school, tmp_path, bad, wa
     labels = data.validation.labels
     rows = np.concatenate([np.resize(np.flatnonzero(labels == 1), 60), np.resize(np.flatnonzero(labels == 0), bad)])
     data = replace(data, validation=data.validation.take(rows))
-    admit(config, saying(events), (data, ModelFolder.of(config.model), ModelFolder.of(config.teacher)))
+    job = Job(data=data, model=ModelFolder.of(config.model), teacher=ModelFolder.of(config.teacher))
+    admit(config, saying(events), job)
     message = f"the expansion set is not balanced ({bad} bad, 60 good), but the paper's analysis presumes that it is"
     told = [detail for name, detail in events if name == "warning" and detail == message]
     assert len(told) == warned
@@ -537,7 +539,7 @@ def test_a_warm_start_goes_on_from_the_best_model_so_far(grown, monkeypatch, war
     starts, train = [], timaeus.train_on_task
 
     def noting(config, session, given, *rest):
-        starts.append(given[1].path.name)
+        starts.append(given.model.path.name)
         return train(config, session, given, *rest)
 
     monkeypatch.setattr(timaeus, "train_on_task", noting)

@@ -16,6 +16,7 @@ from subarch.errors import BudgetError
 from subarch.kinds.registry import kind_of
 from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.extraction.plan import LEAST_CANDIDATES
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.inputs import ModelFolder
@@ -154,7 +155,7 @@ def _seconds_a_row(config: CompressConfig, session: Session, teacher: ModelFolde
         model=config.teacher, out=config.out / "teacher", data=config.data, loop=config.finetune,
         seed=config.seed, max_length=config.max_length,
     )  # fmt: skip
-    step, _ = step_seconds(rehearsal, session, (data, teacher, None), REHEARSED, REHEARSAL)
+    step, _ = step_seconds(rehearsal, session, Job(data=data, model=teacher), REHEARSED, REHEARSAL)
     return step / min(config.finetune.batch_size, len(data.train))
 
 

@@ -20,6 +20,7 @@ from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import kind_of
 from subarch.kinds.scorer import Scorer
 from subarch.kinds.teacher_answers import TeacherAnswers
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.rationing import ration
 from subarch.stages.finetuning.settings import TEACHER_OUTPUTS, FinetuneConfig, loop_context
 from subarch.stages.inputs import ModelFolder
@@ -50,7 +51,7 @@ class Trained:
 def train_on_task(
     config: FinetuneConfig,
     session: Session,
-    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    job: Job,
     on_event: OnEvent,
     answers: Path | None = None,
 ) -> Trained:
@@ -62,13 +63,13 @@ def train_on_task(
         ConfigError: A teacher that reads the texts in other rows than the student has to.
         BudgetError: No time for a first step.
     """
-    data, model, teacher = inputs
+    data, model, teacher = job.data, job.model, job.teacher
     mean = model.reads_mean(data)
     if teacher is None or answers is None:  # A file of answers that trainings share is one of all examples.
         data = ration(config, session, data, (model,) if teacher is None else (model, teacher))
     session.phase("reading", f"{len(data.train):,} examples")
     trained, batches, loss, outputs = _made_ready(
-        config, (data, model, teacher), answers or config.out / TEACHER_OUTPUTS, mean
+        config, replace(job, data=data), answers or config.out / TEACHER_OUTPUTS, mean
     )
     kind, sample = kind_of(data.task), data.validation.sample(config.validation_examples)
     held_out = model.tokenise(data.task, sample, config.length_for(data.task))
@@ -92,7 +93,7 @@ def train_on_task(
 def step_seconds(
     config: FinetuneConfig,
     session: Session,
-    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    job: Job,
     batches: int,
     share: float,
 ) -> tuple[float, float]:
@@ -101,7 +102,7 @@ def step_seconds(
     Args:
         config: Of the training.
         session: Its surroundings.
-        inputs: The same.
+        job: The same.
         batches: The rehearsal sees about this many of its batches, each twice.
         share: Share of the time left that the steps may take. Reading comes before; the first step is always made.
 
@@ -112,7 +113,7 @@ def step_seconds(
     Raises:
         BudgetError: There is no time left.
     """
-    data, model, teacher = inputs
+    data, model = job.data, job.model
     few = _of_mean_length(config, data, model, batches * config.loop.batch_size)
     times: list[float] = []
 
@@ -125,7 +126,7 @@ def step_seconds(
     with TemporaryDirectory() as folder:
         answers = Path(folder) / TEACHER_OUTPUTS
         classifier, seen, loss, outputs = _made_ready(
-            config, (replace(data, train=few), model, teacher), answers, model.reads_mean(data)
+            config, replace(job, data=replace(data, train=few)), answers, model.reads_mean(data)
         )
         short = replace(session, deadline=session.deadline.share(share))
         frozen = _frozen(config, classifier, model)
@@ -165,10 +166,10 @@ def _as_far_as_needed(
 
 
 def _made_ready(
-    config: FinetuneConfig, inputs: tuple[TaskData, ModelFolder, ModelFolder | None], answers: Path, mean: bool
+    config: FinetuneConfig, job: Job, answers: Path, mean: bool
 ) -> tuple[PreTrainedModel, Batches, Loss, TeacherAnswers | None]:
     """The model, what it reads, its loss, and the teacher's answers if there is one."""
-    data, model, teacher = inputs
+    data, model, teacher = job.data, job.model, job.teacher
     kind = kind_of(data.task)
     rows = model.tokenise(data.task, data.train, config.length_for(data.task))
     outputs = None if teacher is None else teacher_answers(config, data, (rows, teacher), answers)

@@ -9,6 +9,7 @@ import numpy as np
 
 from subarch.errors import ConfigError, DataError, ModelError
 from subarch.kinds.registry import kind_of
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.points import PointMaker, socrates_outputs
 from subarch.stages.growth.settings import LEAST_ACCURACY, AgoraConfig
@@ -90,20 +91,18 @@ def divided(config: FinetuneConfig, task: Task, expansion: Examples, rounds: int
     return kind_of(task).divided(expansion, reserved, config.seed)
 
 
-def admit(
-    config: FinetuneConfig, session: Session, inputs: tuple[TaskData, ModelFolder, ModelFolder | None]
-) -> Admission:
+def admit(config: FinetuneConfig, session: Session, job: Job) -> Admission:
     """Make τ, and examine Socrates on E.
 
     Args:
         config: Of the stage.
         session: Its surroundings.
-        inputs: `prepared` data, the student, and Socrates.
+        job: `prepared` data, the student, and Socrates.
 
     Raises:
         UserError: A transformation or unlabelled texts that cannot be, or Socrates below two thirds of accuracy.
     """
-    data, model, socrates = inputs
+    data, model, socrates = job.data, job.model, job.teacher
     assert socrates is not None  # FinetuneConfig sees to it
     settings = settings_of(config)
     maker = PointMaker(

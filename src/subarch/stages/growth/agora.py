@@ -8,17 +8,16 @@ from typing import Any
 
 from subarch.errors import DivergedError
 from subarch.optimize.hyperparameters import HyperparameterSet
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import take_model
 from subarch.stages.finetuning.settings import CHECKPOINT, FinetuneConfig
 from subarch.stages.growth.academy import POINTS, TRAININGS, TaskAcademy
 from subarch.stages.growth.admission import Admission, divided, settings_of
 from subarch.stages.growth.plan import Plan, plan_for
 from subarch.stages.growth.timaeus import OUTPUTS_FILE, RESULT_FILE
-from subarch.stages.inputs import ModelFolder
 from subarch.stages.output import OutputFolder
 from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
-from subarch.tasks.base import TaskData
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tracking.record import Run
 from subarch.training.agora import Iteration, Trained, agora, best_of
@@ -30,7 +29,7 @@ STATE_FILE = "agora.json"
 def finetune_agora(
     config: FinetuneConfig,
     session: Session,
-    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    job: Job,
     folder_and_run: tuple[OutputFolder, Run],
     admission: Admission,
 ) -> dict[str, Any]:
@@ -39,9 +38,9 @@ def finetune_agora(
     Args:
         config: Of the stage.
         session: Its surroundings.
-        inputs: `prepared` data, the student, and Socrates.
+        job: `prepared` data, the student, and Socrates.
         folder_and_run: The claimed folder, and the recorded run of the stage; trainings are its children.
-        admission: Of these inputs.
+        admission: Of this job.
 
     Returns:
         Metrics: `score` (on those rows of E that nothing grew from), `steps`, `best_step` and `seconds` of the best
@@ -51,9 +50,10 @@ def finetune_agora(
     Raises:
         DivergedError: Every training did.
     """
-    (data, model, socrates), (folder, run) = inputs, folder_and_run
+    data, model, socrates = job.data, job.model, job.teacher
+    folder, run = folder_and_run
     assert socrates is not None  # FinetuneConfig sees to it
-    state = _state(config, session, inputs, admission, folder.path)
+    state = _state(config, session, job, admission, folder.path)
     thetas = [HyperparameterSet.from_json(values) for values in state["sets"]]
     plan = Plan(**state["plan"])
     rounds, settings = plan.iterations, replace(settings_of(config), first_growth=plan.first_growth)
@@ -99,16 +99,16 @@ def finetune_agora(
 def _state(
     config: FinetuneConfig,
     session: Session,
-    inputs: tuple[TaskData, ModelFolder, ModelFolder | None],
+    job: Job,
     admission: Admission,
     folder: Path,
 ) -> dict[str, Any]:
     """What was decided when the run began: with a budget, a resumed one would find less time and other sets."""
     path = folder / STATE_FILE
     if not path.exists():
-        loop = config.loop.for_width(inputs[1].architecture.hidden_size)
+        loop = config.loop.for_width(job.model.architecture.hidden_size)
         thetas = settings_of(config).thetas(loop, config.seed, seconds_left(session.deadline))
-        plan = plan_for(config, session, inputs, len(thetas))
+        plan = plan_for(config, session, job, len(thetas))
         if plan.reason:
             session.tell("phase", name="planned", detail=plan.reason)
         sets = [theta.to_json() for theta in thetas]

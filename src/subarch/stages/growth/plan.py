@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.growth.academy import SPARE, following, trainings_to_come
 from subarch.stages.growth.admission import settings_of
-from subarch.stages.inputs import ModelFolder
 from subarch.stages.session import Session, seconds_left
-from subarch.tasks.base import TaskData
 
 BATCHES = 2
 """That are rehearsed."""
@@ -47,9 +46,7 @@ class Plan:
         return f"{seen}: time is scarcer than data, so nothing grows, and the sets compete once"
 
 
-def plan_for(
-    config: FinetuneConfig, session: Session, inputs: tuple[TaskData, ModelFolder, ModelFolder | None], sets: int
-) -> Plan:
+def plan_for(config: FinetuneConfig, session: Session, job: Job, sets: int) -> Plan:
     """The plan for so many sets; under a budget, and where the settings leave it open, by rehearsed steps."""
     settings = settings_of(config)
     seconds = seconds_left(session.deadline)
@@ -57,10 +54,10 @@ def plan_for(
     left_open = settings.iterations is None and settings.first_growth is None and settings.least_passes > 0
     if seconds is None or config.loop.max_steps is not None or not left_open:
         return asked
-    data, model, socrates = inputs
+    data, model, socrates = job.data, job.model, job.teacher
     session.phase("rehearsing", "a few steps, to see how far the budget goes")
     teacher = socrates if settings.soft_labels else None
-    asking, again = step_seconds(config, session, (data, model, teacher), BATCHES, REHEARSAL)
+    asking, again = step_seconds(config, session, Job(data=data, model=model, teacher=teacher), BATCHES, REHEARSAL)
     left = (seconds_left(session.deadline) or 0.0) * (1 - SPARE)
     batches = len(data.train) / config.loop.batch_size
 

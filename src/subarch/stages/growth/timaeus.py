@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from subarch.errors import DivergedError
 from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
+from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import CHECKPOINT, FinetuneConfig
 from subarch.stages.finetuning.training import train_on_task
@@ -82,7 +83,7 @@ class Timaeus:
             trained = train_on_task(
                 config_of(self.config, lesson, place),
                 inside,
-                (self.data, self.model, self.teacher),
+                Job(data=self.data, model=self.model, teacher=self.teacher),
                 lambda event: session.on_event({**event, "stage": f"agora {lesson.name}"}),
                 self.answers,
             )

@@ -41,9 +41,9 @@ import numpy as np
 import processor_clock  # noqa: F401
 from json_lines import read_lines, write_lines
 from subarch.api import run_stage
+from subarch.inputs.data import DataConfig, load_data
 from subarch.running.machine import describe_machine
 from subarch.stages.growth.settings import LEAST_ACCURACY, PRESETS, AgoraConfig
-from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.scoring.sign_flip import sign_flip
 from subarch.tasks.splits import carve

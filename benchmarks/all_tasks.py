@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from subarch.arch.space import SpaceConfig
+from subarch.inputs.data import DataConfig, load_data
 from subarch.running.machine import describe_machine
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.extract import extract
 from subarch.stages.extraction.settings import ExtractConfig
 from subarch.stages.finetune import DistillationConfig, FinetuneConfig, finetune
-from subarch.stages.inputs import DataConfig, load_data
 from subarch.tasks.registry import find_task
 from subarch.training.settings import LoopConfig
 

@@ -35,13 +35,14 @@ import torch
 from scipy.special import log_softmax
 
 import agora
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.kinds.scorer import Scorer
 from subarch.running.machine import describe_machine
+from subarch.session.session import Session
 from subarch.stages.finetuning import training
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
-from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
-from subarch.stages.session import Session
 from subarch.training.loop import ignore_event
 from subarch.training.predict import predict
 from subarch.training.settings import LoopConfig

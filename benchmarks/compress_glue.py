@@ -20,7 +20,7 @@ from typing import Any
 from subarch.api import run_stage
 from subarch.recipe import merge, parse_settings, read_recipe
 from subarch.running.machine import describe_machine
-from subarch.stages.session import Session
+from subarch.session.session import Session
 
 ROOT = Path(__file__).parent.parent
 MINIMUM = {"cola": 0.90}

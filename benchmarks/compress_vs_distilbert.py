@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from subarch.arch.build import build_config, empty_classifier
+from subarch.inputs.data import load_data
+from subarch.inputs.models import ModelFolder
 from subarch.recipe import build_config as build_settings
 from subarch.running.budget import Deadline
 from subarch.running.machine import describe_machine
+from subarch.session.session import Session
 from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.export import ExportConfig, export
 from subarch.stages.finetune import FinetuneConfig, finetune
-from subarch.stages.inputs import ModelFolder, load_data
 from subarch.stages.latency import LatencyConfig, latency
-from subarch.stages.session import Session
 from subarch.training.inherit import Selection, inherit
 
 

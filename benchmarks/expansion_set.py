@@ -29,11 +29,12 @@ import numpy as np
 
 import agora
 from subarch.api import run_stage
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.kinds.scorer import Scorer
 from subarch.running.machine import describe_machine
 from subarch.stages.finetuning import training
 from subarch.stages.growth import agora as growth
-from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
 from subarch.tasks.base import Examples
 from subarch.training.predict import predict
 

@@ -21,7 +21,7 @@ from plotly.subplots import make_subplots
 
 from subarch.api import run_stage
 from subarch.running.machine import describe_machine
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.storage import write_json
 
 OBJECTIVES: dict[str, dict[str, Any]] = {

@@ -23,8 +23,8 @@ from subarch.optimize.problem import Problem
 from subarch.optimize.samplers.registry import make_sampler
 from subarch.running.executor import Executor, InProcessExecutor
 from subarch.running.process_executor import ProcessExecutor
-from subarch.stages.output import claim
-from subarch.stages.session import Session
+from subarch.session.output import claim
+from subarch.session.session import Session
 from subarch.stages.trials.attempts import Trying
 from subarch.stages.trials.driver import Driver, Plan
 from subarch.stages.trials.ledger import Entry, Ledger

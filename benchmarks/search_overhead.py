@@ -35,8 +35,8 @@ from subarch.running.executor import Executor, InProcessExecutor
 from subarch.running.machine import describe_machine
 from subarch.running.process_executor import ProcessExecutor
 from subarch.running.processes import available_processes
-from subarch.stages.output import claim
-from subarch.stages.session import Session
+from subarch.session.output import claim
+from subarch.session.session import Session
 from subarch.stages.trials.attempts import Trying
 from subarch.stages.trials.driver import Driver, Plan
 from subarch.stages.trials.ledger import Entry, Ledger

@@ -26,11 +26,12 @@ import numpy as np
 
 from json_lines import write_lines
 from subarch.api import configured, run_stage
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder
 from subarch.optimize.domain import Choice, Domain, Params
 from subarch.running.machine import describe_machine
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
-from subarch.stages.output import RESULT_FILE, RUN_FILE
-from subarch.stages.session import Session
+from subarch.session.output import RESULT_FILE, RUN_FILE
+from subarch.session.session import Session
 from subarch.stages.trials.costs import known_metrics
 from subarch.stages.trials.ledger import Entry, Ledger
 from subarch.stages.trials.settings import SearchConfig

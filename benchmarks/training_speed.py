@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
 from subarch.running.machine import describe_machine
 from subarch.stages.finetuning.training import fresh_model
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
 from subarch.training.classifier import EncodedData, training_batches
 from subarch.training.loop import LoopContext, train
 from subarch.training.precision import prepare_for_training

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import subarch
+from subarch import STAGES
 
 SOURCE = Path(subarch.__file__).parent
 
@@ -26,15 +27,17 @@ LEVELS = {
     "training": 4,
     "deploy": 4,
     "kinds": 5,
-    "stages": 6,
-    "dashboard": 6,
+    "session": 5,
+    "inputs": 6,
+    "stages": 7,
+    "dashboard": 7,
     # The way in: flags and recipe files, Python arguments, progress.
-    "flags": 7,
-    "recipe": 7,
-    "terminal": 7,
-    "api": 8,
-    "command": 9,
-    "cli": 10,
+    "flags": 8,
+    "recipe": 8,
+    "terminal": 8,
+    "api": 9,
+    "command": 10,
+    "cli": 11,
 }
 DASHBOARD_SEES = {"dashboard", "report", "tracking", "optimize", "errors", "storage"}
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc"}
@@ -189,6 +192,13 @@ def kinds_have_one_room(module: Module) -> Iterator[str]:
             yield f"{module.path}:{node.lineno}: a kind of task is compared outside kinds/"
 
 
+def a_stage_is_a_command(module: Module) -> Iterator[str]:
+    """What a command is made of lies in a folder beside it."""
+    folder, _, name = module.path.rpartition("/")
+    if folder == "stages" and name.removesuffix(".py") not in (*STAGES, "describe", "__init__"):
+        yield f"{module.path}: stages holds one file a command, and this is none"
+
+
 def says_what_it_is(module: Module) -> Iterator[str]:
     if not ast.get_docstring(module.tree):
         yield f"{module.path}: the module has no docstring"
@@ -204,6 +214,7 @@ RULES = [
     nothing_prints,
     nothing_unpickles,
     kinds_have_one_room,
+    a_stage_is_a_command,
     says_what_it_is,
 ]
 
@@ -272,6 +283,7 @@ LONG_DOCSTRING = 'def f():\n    """One.\n' + "    more\n" * 60 + '    """\n    r
         (nothing_unpickles, "arch/a.py", "torch.load(path)"),
         (kinds_have_one_room, "stages/a.py", "if data.task.kind == 'span':\n    x"),
         (kinds_have_one_room, "training/a.py", "x = task.kind in ('choice', 'span')"),
+        (a_stage_is_a_command, "stages/saving.py", ""),
         (says_what_it_is, "arch/a.py", "x = 1"),
     ],
 )
@@ -298,6 +310,8 @@ def test_rule_sees(rule, path, text):
         (errors_are_named, "arch/a.py", "try:\n    x\nexcept (OSError, ValueError):\n    y"),
         (nothing_prints, "cli.py", "print(1)"),
         (nothing_unpickles, "arch/a.py", "from safetensors.torch import load_file"),
+        (a_stage_is_a_command, "stages/evaluate.py", ""),
+        (a_stage_is_a_command, "stages/finetuning/saving.py", ""),
         (kinds_have_one_room, "kinds/a.py", "x = task.kind == 'span'"),
         (kinds_have_one_room, "report/search/a.py", "x = parameter.kind == 'choice'"),
     ],

@@ -100,8 +100,8 @@ def test_every_flag_is_a_field(command):
     import dataclasses
     import importlib
 
+    from subarch.inputs.data import DataConfig
     from subarch.stages.growth.settings import AgoraConfig
-    from subarch.stages.inputs import DataConfig
 
     assert {name.replace("-", "_") for name in AGORA} <= {field.name for field in dataclasses.fields(AgoraConfig)} | {
         "agora"

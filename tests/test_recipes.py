@@ -8,9 +8,9 @@ import pytest
 
 from subarch.api import CONFIGS, configured, run_stage
 from subarch.errors import ConfigError
+from subarch.inputs.data import DataConfig
 from subarch.recipe import build_config, read_recipe
 from subarch.stages.compression.settings import CompressConfig
-from subarch.stages.inputs import DataConfig
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES = sorted(FOLDER.glob("*.toml"))

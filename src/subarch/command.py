@@ -66,15 +66,15 @@ def run_command(stage: str, values: Mapping[str, Any], run: RunFlags, data: Data
 def _follow(work: Callable[..., Any]) -> None:
     """Under torchrun all processes but the first only work: they record, show and answer nothing."""
     from subarch.running.interrupts import saving_on_interrupt
-    from subarch.stages.session import Session
+    from subarch.session.session import Session
 
     with saving_on_interrupt() as stop:
         work(session=Session(stop_requested=stop))
 
 
 def _session(on_event: Callable[[dict[str, Any]], None], stop: Callable[[], bool], out: Path) -> Any:
-    from subarch.stages.output import is_finished
-    from subarch.stages.session import Session
+    from subarch.session.output import is_finished
+    from subarch.session.session import Session
     from subarch.tracking.record import WAITING_FILE, Record, UnusableRecord
 
     try:

@@ -11,9 +11,9 @@ from stages import tiny
 from subarch.arch.build import build_config
 from subarch.arch.costs import parameters
 from subarch.deploy.formats.registry import FORMATS
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import KINDS, kind_of
 from subarch.kinds.scorer import Scorer
-from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.scoring.scores import main_score
 from subarch.tasks.suites.squad import SQUAD

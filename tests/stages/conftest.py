@@ -2,7 +2,7 @@ import pytest
 
 from stages import tiny, tiny_agora
 from subarch.api import run_stage
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.tracking.record import Record
 
 

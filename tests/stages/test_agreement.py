@@ -7,9 +7,10 @@ from subarch.api import run_stage
 from subarch.arch.folders import resolve
 from subarch.arch.pretrained import load_classifier, quiet_transformers
 from subarch.errors import DataError, ModelError
-from subarch.stages.agreement import agreement_of, check_teacher
-from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
-from subarch.stages.session import Session
+from subarch.inputs.agreement import agreement_of, check_teacher
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder, aligned
+from subarch.session.session import Session
 
 SHORT = {"max_length": 24, "loop": {"max_steps": 2, "evaluations": 1, "batch_size": 16}}
 

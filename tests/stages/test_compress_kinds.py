@@ -7,9 +7,9 @@ import pytest
 
 from stages import tiny
 from subarch.api import run_stage
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import SETTINGS
 from subarch.kinds.registry import KINDS
-from subarch.stages.inputs import ModelFolder
 
 
 def copa(folder):

@@ -5,9 +5,10 @@ import torch
 
 from stages import tiny
 from subarch.api import configured
+from subarch.inputs.data import load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.stages.finetuning import training
 from subarch.stages.finetuning.job import Job
-from subarch.stages.inputs import ModelFolder, aligned, load_data
 
 
 @pytest.mark.parametrize(

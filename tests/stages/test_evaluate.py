@@ -15,9 +15,10 @@ from stages import tiny
 from subarch.api import run_stage
 from subarch.arch.pretrained import quiet_transformers
 from subarch.errors import ConfigError, DataError, ModelError, UserError
+from subarch.inputs.data import DataConfig
+from subarch.inputs.models import ModelFolder
 from subarch.stages.evaluate import predict_task
-from subarch.stages.inputs import DataConfig, ModelFolder
-from subarch.stages.target import read_target
+from subarch.stages.evaluation.target import read_target
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.tasks.scoring.scores import score
 
@@ -121,7 +122,7 @@ def test_a_file_of_a_built_in_task_by_class_names_or_numbers(tmp_path, data):
 
 
 def test_the_dev_split_is_the_one_that_load_data_calls_test(data):
-    from subarch.stages.inputs import load_data
+    from subarch.inputs.data import load_data
 
     config = DataConfig(task="rte", data_dir=data)
     target, loaded = read_target(config, "dev"), load_data(config)

@@ -15,11 +15,11 @@ from subarch.api import run_stage
 from subarch.arch.pretrained import quiet_transformers
 from subarch.deploy.formats.registry import FORMATS
 from subarch.errors import ConfigError, SubarchError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import SETTINGS
 from subarch.kinds.registry import KINDS
 from subarch.stages.evaluate import predict_task
 from subarch.stages.export import _checked
-from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, Task
 from subarch.tasks.scoring.predictions import chosen_rows
 from subarch.tasks.suites.squad import SQUAD

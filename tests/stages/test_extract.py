@@ -16,12 +16,12 @@ from subarch.api import configured, run_stage
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
 from subarch.errors import ConfigError, DataError, DivergedError, InterruptedRun, ModelError
+from subarch.inputs.data import DataConfig
 from subarch.running.budget import Deadline
+from subarch.session.session import Session
 from subarch.stages.extraction import corpus_candidates, timing
 from subarch.stages.extraction.corpus_candidates import _mean_of_blocks
 from subarch.stages.extraction.settings import ExtractConfig, Theta, parse_count
-from subarch.stages.inputs import DataConfig
-from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tracking.record import Record
 from subarch.training.schedules import rate

@@ -13,11 +13,12 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 from stages import tiny
 from subarch.api import run_stage
 from subarch.errors import ConfigError, DataError, InterruptedRun, ModelError
+from subarch.inputs import data as inputs
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder
 from subarch.report.answers import answer
-from subarch.stages import inputs
+from subarch.session.session import Session
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 
 LOOP = {"max_steps": 30, "evaluations": 2, "batch_size": 16, "learning_rate": 2e-3, "checkpoint_seconds": 0.0}

@@ -7,7 +7,7 @@ import pytest
 from stages import tiny
 from subarch.api import run_stage
 from subarch.errors import ConfigError
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.storage import read_json
 
 SHORT = {"max_length": 24, "loop": {"max_steps": 2}}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from subarch.errors import ConfigError
-from subarch.stages.matching import in_order, listed, match_classes, renumbered, split_names
+from subarch.inputs.matching import in_order, listed, match_classes, renumbered, split_names
 from subarch.tasks.base import Examples, Task, TaskData
 
 

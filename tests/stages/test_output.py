@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from subarch.errors import DataError, OutputError
-from subarch.stages.output import claim, plain
+from subarch.session.output import claim, plain
 
 OURS = {"run.json", ".lock", ".unfinished"}
 

@@ -10,9 +10,10 @@ from transformers import AutoModelForSequenceClassification
 
 from stages import tiny
 from subarch.api import run_stage
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import MEAN_ROWS, ModelFolder
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.finetuning.training import fresh_modules
-from subarch.stages.inputs import MEAN_ROWS, DataConfig, ModelFolder, load_data
 
 
 @pytest.fixture(scope="module")

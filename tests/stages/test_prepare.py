@@ -18,7 +18,7 @@ from stages import tiny
 from subarch import cli
 from subarch.api import run_stage
 from subarch.errors import ConfigError, DataError, InterruptedRun, ModelError, OutputError
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.tasks.corpus import inputs as corpus
 from subarch.tasks.corpus.shards import Shards, tokenizer_sha256
 from subarch.tracking.record import Record

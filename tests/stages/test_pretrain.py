@@ -15,7 +15,7 @@ from starting import Started
 from subarch.api import run_stage
 from subarch.arch.pretrained import has_mlm_head, load_tokenizer
 from subarch.errors import ConfigError, DataError, ModelError
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.training.checkpoint import previous
 from training.test_ranks import free_port
 

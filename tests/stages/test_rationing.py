@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from stages import tiny
+from subarch.inputs.data import DataConfig
 from subarch.running.budget import Deadline
+from subarch.session.session import Session
 from subarch.stages.finetuning import rationing
 from subarch.stages.finetuning.rationing import ration
 from subarch.stages.finetuning.settings import ROWS_READ, FinetuneConfig
-from subarch.stages.inputs import DataConfig
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 
 TASK = Task(

@@ -8,9 +8,9 @@ from stages import tiny
 from subarch.api import run_stage
 from subarch.arch.folders import resolve
 from subarch.errors import ModelError
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.reading import check_reading
-from subarch.stages.session import Session
+from subarch.inputs.models import ModelFolder
+from subarch.inputs.reading import check_reading
+from subarch.session.session import Session
 from subarch.tasks.base import Examples
 
 TEXTS = Examples(tiny.sentences(40)[0])

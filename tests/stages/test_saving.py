@@ -1,5 +1,5 @@
+from subarch.inputs.models import ModelFolder
 from subarch.stages.finetuning.saving import _card
-from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Task
 
 

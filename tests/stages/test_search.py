@@ -9,11 +9,11 @@ from stages import tiny
 from stages.trials import small
 from subarch.api import run_stage
 from subarch.errors import BudgetError, ConfigError, InterruptedRun, OutputError
+from subarch.inputs import data as inputs
 from subarch.report.answers import answer
 from subarch.running.executor import InProcessExecutor
-from subarch.stages import inputs
+from subarch.session.session import Session
 from subarch.stages import search as search_module
-from subarch.stages.session import Session
 
 SETTINGS = {
     "max_length": 24,
@@ -249,7 +249,7 @@ def test_a_search_whose_trials_all_fail_says_so(rows, teacher, record, tmp_path,
 
 def test_early_stopping_is_about_what_training_decides(teacher, rows, record, tmp_path):
     from subarch.api import configured
-    from subarch.stages.inputs import load_data
+    from subarch.inputs.data import load_data
     from subarch.stages.search import _rule
 
     settings = {**SETTINGS, "teacher": str(teacher), "train": rows, "out": tmp_path, "stopping": {"margin": 0.01}}

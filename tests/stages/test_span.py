@@ -9,15 +9,16 @@ from stages import tiny
 from subarch.api import run_stage
 from subarch.arch.pretrained import has_span_head, load_span_model
 from subarch.errors import ConfigError, ModelError
+from subarch.inputs.data import DataConfig
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import SETTINGS
 from subarch.kinds.span import read_threshold
+from subarch.session.session import Session
 from subarch.stages.evaluate import predict_task
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import DistillationConfig, FinetuneConfig
 from subarch.stages.finetuning.training import train_on_task
-from subarch.stages.inputs import DataConfig, ModelFolder
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.answers import exact_and_f1
 from subarch.tasks.suites.squad import SQUAD

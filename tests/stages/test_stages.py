@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 from stages import tiny
 from subarch.api import run_stage
 from subarch.errors import BudgetError, ConfigError, InterruptedRun, ModelError
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.running.budget import Deadline
-from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.tracking.record import NullRecord
 
 LOOP = {"max_steps": 6, "evaluations": 2, "batch_size": 16}

@@ -11,7 +11,12 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.pretrained import has_mlm_head
 from subarch.deploy.formats.registry import FORMATS
 from subarch.errors import ConfigError
+from subarch.inputs.data import load_data
+from subarch.inputs.looking import look
+from subarch.inputs.models import ModelFolder
 from subarch.running.budget import Budget, Deadline, parse_duration
+from subarch.session.output import OutputFolder, Result, claim, is_finished
+from subarch.session.session import Session, seconds_left
 from subarch.stages.compression.delivery import deliver
 from subarch.stages.compression.planning import read_or_make_plan
 from subarch.stages.compression.settings import CompressConfig
@@ -22,10 +27,6 @@ from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.settings import COMPRESS_PRESETS as PRESETS
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.growth.transforming import require_possible
-from subarch.stages.inputs import ModelFolder, load_data
-from subarch.stages.looking import look
-from subarch.stages.output import OutputFolder, Result, claim, is_finished
-from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import TaskData
 from subarch.training.processes import require_one_process
 

@@ -14,18 +14,19 @@ import torch
 
 from subarch.deploy.runtime import TorchRuntime, answer, open_runtime
 from subarch.errors import ConfigError
+from subarch.inputs.agreement import check_order
+from subarch.inputs.data import load_data
+from subarch.inputs.looking import describe
+from subarch.inputs.models import ModelFolder
+from subarch.inputs.reading import check_reading
 from subarch.kinds.base import Tokenised
 from subarch.kinds.registry import kind_of
 from subarch.running.machine import describe_machine
-from subarch.stages.agreement import check_order
-from subarch.stages.evaluate_suite import evaluate_suite
-from subarch.stages.evaluation import EvaluateConfig
-from subarch.stages.inputs import ModelFolder, load_data
-from subarch.stages.looking import describe
-from subarch.stages.output import Result, claim, is_finished
-from subarch.stages.reading import check_reading
-from subarch.stages.session import Session
-from subarch.stages.target import Target, own_data, read_target
+from subarch.session.output import Result, claim, is_finished
+from subarch.session.session import Session
+from subarch.stages.evaluation.settings import EvaluateConfig
+from subarch.stages.evaluation.suite import evaluate_suite
+from subarch.stages.evaluation.target import Target, own_data, read_target
 from subarch.tasks.base import Array, Examples, Task
 from subarch.tasks.scoring.classes import class_scores
 from subarch.tasks.scoring.prediction_files import read_predictions, save_predictions

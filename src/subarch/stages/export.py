@@ -16,10 +16,10 @@ from subarch.deploy.formats.base import INPUTS, Format, Graph
 from subarch.deploy.formats.registry import FORMATS
 from subarch.deploy.runtime import TorchRuntime
 from subarch.errors import ConfigError, SubarchError, did_you_mean
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import SETTINGS, Kind
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.output import Result, claim
-from subarch.stages.session import Session
+from subarch.session.output import Result, claim
+from subarch.session.session import Session
 from subarch.storage import folder_bytes, replacing_file, storage_errors, write_json
 from subarch.training.processes import require_one_process
 

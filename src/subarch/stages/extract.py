@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from subarch.arch.architecture import Architecture
+from subarch.inputs.data import load_data
+from subarch.inputs.looking import look
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.optimize import fptas
 from subarch.optimize.halving import Rung, halve, rung_steps
 from subarch.running.budget import Deadline
+from subarch.session.output import Result, claim, is_finished
+from subarch.session.session import Session
 from subarch.stages.extraction.candidates import open_workshop
 from subarch.stages.extraction.plan import Plan, candidate_space, read_or_make_plan
 from subarch.stages.extraction.runs import CandidateRuns
 from subarch.stages.extraction.settings import PRESETS, ExtractConfig, Workshop, json_interval
 from subarch.stages.extraction.table import write_table
-from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.looking import look
-from subarch.stages.output import Result, claim, is_finished
-from subarch.stages.session import Session
 from subarch.storage import write_json
 from subarch.tasks.base import TaskData
 from subarch.training.processes import require_one_process

@@ -13,9 +13,15 @@ from subarch.arch.build import head_layers
 from subarch.arch.pretrained import check_finite
 from subarch.arch.weights import weight_names
 from subarch.errors import ConfigError, DataError
+from subarch.inputs.agreement import check_teacher
+from subarch.inputs.data import load_data
+from subarch.inputs.looking import describe
+from subarch.inputs.models import ModelFolder, aligned
+from subarch.inputs.reading import check_reading
 from subarch.kinds.registry import kind_of
 from subarch.running.budget import Deadline, parse_duration
-from subarch.stages.agreement import check_teacher
+from subarch.session.output import OutputFolder, Result, claim, is_finished
+from subarch.session.session import Session
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import (
@@ -31,11 +37,6 @@ from subarch.stages.growth.academy import clear
 from subarch.stages.growth.admission import admit, prepared
 from subarch.stages.growth.agora import finetune_agora
 from subarch.stages.growth.settings import PRESETS, AgoraConfig
-from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.looking import describe
-from subarch.stages.output import OutputFolder, Result, claim, is_finished
-from subarch.stages.reading import check_reading
-from subarch.stages.session import Session
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tasks.suites.averages import SUITES

@@ -14,10 +14,11 @@ import torch
 from subarch.deploy.runtime import open_runtime
 from subarch.deploy.timing import Latency, measure_latency
 from subarch.errors import ConfigError
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
-from subarch.stages.output import Result, claim
-from subarch.stages.session import Session, seconds_left
+from subarch.session.output import Result, claim
+from subarch.session.session import Session, seconds_left
 from subarch.tasks.base import Examples, Task
 from subarch.training.processes import require_one_process
 

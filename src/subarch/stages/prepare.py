@@ -20,9 +20,9 @@ from typing import Any
 from subarch.arch.folders import resolve
 from subarch.arch.pretrained import load_tokenizer
 from subarch.errors import ModelError, UserError
-from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim
-from subarch.stages.preparation import DUPLICATES, SPECIAL, UNITS, Preparation, PrepareConfig
-from subarch.stages.session import Session
+from subarch.session.output import RUN_FILE, OutputFolder, Result, claim
+from subarch.session.session import Session
+from subarch.stages.preparation.pipeline import DUPLICATES, SPECIAL, UNITS, Preparation, PrepareConfig
 from subarch.storage import UNFINISHED, remove_unfinished
 from subarch.tasks.corpus.inputs import Source, find_sources
 from subarch.tasks.corpus.shards import SHARDS_FILE, TOKENIZER_FOLDER, Shards, tokenizer_sha256

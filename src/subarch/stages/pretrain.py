@@ -14,11 +14,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from subarch.errors import OutputError
+from subarch.session.output import RESULT_FILE, OutputFolder, Result, claim, read_result
+from subarch.session.session import Session
 from subarch.stages.finetuning.saving import save_masked_lm
-from subarch.stages.output import RESULT_FILE, OutputFolder, Result, claim, read_result
 from subarch.stages.pretraining.models import Inputs, open_inputs
 from subarch.stages.pretraining.settings import CHECKPOINT, ImitationConfig, MaskingConfig, PretrainConfig
-from subarch.stages.session import Session
 from subarch.tracking.record import NullRun, Run
 from subarch.training.checkpoint import previous
 from subarch.training.held_out import HeldOut

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from subarch.errors import BudgetError, ConfigError, did_you_mean
+from subarch.inputs.data import load_data
+from subarch.inputs.looking import look
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.optimize.early_stopping import StoppingRule
 from subarch.optimize.problem import Problem
 from subarch.optimize.samplers.base import Sampler
@@ -23,10 +26,8 @@ from subarch.running.budget import Deadline, parse_duration
 from subarch.running.executor import Executor
 from subarch.running.process_executor import ProcessExecutor
 from subarch.running.processes import available_processes
-from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.looking import look
-from subarch.stages.output import RUN_FILE, OutputFolder, Result, claim, is_finished, plain, read_run
-from subarch.stages.session import Session
+from subarch.session.output import RUN_FILE, OutputFolder, Result, claim, is_finished, plain, read_run
+from subarch.session.session import Session
 from subarch.stages.trials.attempts import Trying
 from subarch.stages.trials.confirming import Confirmation
 from subarch.stages.trials.costs import known_metrics, metrics_of

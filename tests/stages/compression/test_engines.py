@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from subarch.session.session import Session
 from subarch.stages.compression import engines
 from subarch.stages.compression.engines import Asked, Race, choose_engines, discard_engines
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples
 from subarch.tasks.snippets import SNIPPETS
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from stages import tiny
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.floors.baseline import Baseline, Floors
 from subarch.stages.compression.floor import floor_verdict, lay_floor
-from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.scoring.predictions import Predictions
 

@@ -11,13 +11,13 @@ import pytest
 from stages import tiny
 from subarch.api import configured
 from subarch.errors import BudgetError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import COUNTED_ROW
 from subarch.running.budget import Deadline
+from subarch.session.session import Session
 from subarch.stages.compression import planning
 from subarch.stages.compression.planning import CompressionPlan, read_or_make_plan, shortfalls
 from subarch.stages.extraction.plan import LEAST_CANDIDATES
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 
 TASK = Task(

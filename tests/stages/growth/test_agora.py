@@ -11,11 +11,14 @@ from transformers import AutoModelForSequenceClassification
 from stages import tiny, tiny_agora
 from subarch.api import configured, run_stage
 from subarch.errors import BudgetError, DivergedError
+from subarch.inputs import data as inputs
+from subarch.inputs.data import load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.kinds.registry import kind_of
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
 from subarch.running.executor import InProcessExecutor
-from subarch.stages import inputs
+from subarch.session.session import Session
 from subarch.stages.compress import refilling
 from subarch.stages.finetuning import training
 from subarch.stages.finetuning.job import Job
@@ -23,8 +26,6 @@ from subarch.stages.growth import timaeus
 from subarch.stages.growth.admission import admit, divided, prepared
 from subarch.stages.growth.points import read_points, socrates_outputs
 from subarch.stages.growth.timaeus import expansion_outputs
-from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.session import Session
 from subarch.training.predict import predict
 from subarch.training.socrates import asked
 

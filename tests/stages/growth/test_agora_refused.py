@@ -7,10 +7,10 @@ from stages import tiny, tiny_agora
 from subarch.api import configured, run_stage
 from subarch.cli import app
 from subarch.errors import ConfigError, DataError, ModelError, UserError
+from subarch.inputs import data as inputs
 from subarch.report.answers import answer
+from subarch.session.session import Session
 from subarch.stages import finetune as finetune_module
-from subarch.stages import inputs
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 
 

@@ -14,8 +14,8 @@ from subarch.api import run_stage
 from subarch.cli import app
 from subarch.errors import InterruptedRun
 from subarch.running.budget import Deadline
+from subarch.session.session import Session
 from subarch.stages.growth.points import PointMaker
-from subarch.stages.session import Session
 from subarch.training import agora as loop_of_agora
 
 AGORA = {

@@ -10,8 +10,8 @@ from subarch.api import run_stage
 from subarch.errors import InterruptedRun
 from subarch.running.budget import Deadline
 from subarch.running.executor import InProcessExecutor
+from subarch.session.session import Session
 from subarch.stages.growth.academy import SPARE
-from subarch.stages.session import Session
 from subarch.training.classifier import TeacherOutputs
 
 LOOP = {**tiny_agora.LOOP, "max_steps": None, "epochs": 2.0}

@@ -8,16 +8,17 @@ import pytest
 from stages import tiny, tiny_agora
 from subarch.api import configured, run_stage
 from subarch.errors import BudgetError
+from subarch.inputs.data import load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.report.answers import answer
 from subarch.running.budget import Deadline
+from subarch.session.session import Session
 from subarch.stages.finetuning import training
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.growth import plan
 from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.plan import Plan, plan_for
-from subarch.stages.inputs import ModelFolder, aligned, load_data
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples
 
 BY_BUDGET = {"iterations": None, "first_growth": None}
@@ -122,13 +123,13 @@ def test_a_single_set_is_iterated_where_there_is_time(made, step):
 @pytest.mark.parametrize("kind", ["classes", "scores", "pairs"])
 def test_a_rehearsal_leaves_nothing_behind(made, tmp_path, kind):
     config, job = made(kind=kind)
-    before = {path.name: path.stat().st_mtime_ns for path in inputs[1].path.iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in job.model.path.iterdir()}
     asking, again = step_seconds(config, within(60.0), job, 2, 0.5)
     assert 0 < again < 60 and 0 < asking < 60
     asking, again = step_seconds(config, within(60.0), job, 2, 1e-9)  # time for one step
     assert 0 < asking == again < 60
     assert not (tmp_path / "out").exists()
-    assert {path.name: path.stat().st_mtime_ns for path in inputs[1].path.iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in job.model.path.iterdir()} == before
     with pytest.raises(BudgetError, match="before the first training step"):
         step_seconds(config, within(0.0), job, 2, 0.5)
 

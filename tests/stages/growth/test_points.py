@@ -8,13 +8,14 @@ import pytest
 
 from stages import tiny_agora
 from subarch.api import configured
+from subarch.inputs.data import load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.running.budget import Deadline
 from subarch.stages.growth import points
 from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.points import Known, PointMaker
 from subarch.stages.growth.settings import AgoraConfig
 from subarch.stages.growth.transforming import transformations_for
-from subarch.stages.inputs import ModelFolder, aligned, load_data
 from subarch.tasks.base import Examples
 
 

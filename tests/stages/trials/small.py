@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from stages import tiny, tiny_agora
-from subarch.stages import inputs
-from subarch.stages.inputs import DataConfig
-from subarch.stages.session import Session
+from subarch.inputs import data as inputs
+from subarch.inputs.data import DataConfig
+from subarch.session.session import Session
 from subarch.stages.trials.settings import MetricSettings, SearchConfig
 from subarch.stages.trials.shared import prepare_shared
 from subarch.stages.trials.trial import TrialTask, run_trial

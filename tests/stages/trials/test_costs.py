@@ -7,7 +7,7 @@ from stages.trials import small
 from stages.trials.small import searches, tried  # noqa: F401  (a fixture)
 from stages.trials.test_student import TASKS, donor_of
 from subarch.arch.costs import flops
-from subarch.stages.inputs import ModelFolder
+from subarch.inputs.models import ModelFolder
 from subarch.stages.trials.costs import COSTS, METRICS, Skeleton, known_metrics, metrics_of, operations
 from subarch.stages.trials.latency import size_key, table_architectures
 from subarch.stages.trials.settings import MetricSettings

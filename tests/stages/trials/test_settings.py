@@ -5,7 +5,7 @@ import pytest
 
 from subarch.errors import ConfigError
 from subarch.recipe import build_config
-from subarch.stages.output import plain
+from subarch.session.output import plain
 from subarch.stages.trials.settings import PASSING, SearchConfig, flattened, in_unit, parse_thresholds
 
 LAYERS = {"student.num_hidden_layers": {"low": 1, "high": 6}}

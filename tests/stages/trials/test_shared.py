@@ -9,8 +9,9 @@ import torch
 from stages.trials import small
 from stages.trials.small import searches  # noqa: F401  (a fixture)
 from subarch.errors import ConfigError, DataError, InterruptedRun
-from subarch.stages.inputs import DataConfig, ModelFolder
-from subarch.stages.session import Session
+from subarch.inputs.data import DataConfig
+from subarch.inputs.models import ModelFolder
+from subarch.session.session import Session
 from subarch.stages.trials import outputs as outputs_file
 from subarch.stages.trials.settings import MetricSettings
 from subarch.stages.trials.shared import from_anywhere, open_shared, prepare_shared, require_usable

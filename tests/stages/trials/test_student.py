@@ -4,7 +4,7 @@ import torch
 from stages import tiny
 from subarch.arch.architecture import Architecture
 from subarch.errors import ConfigError
-from subarch.stages.inputs import ModelFolder
+from subarch.inputs.models import ModelFolder
 from subarch.stages.trials.student import (
     Donor,
     StudentConfig,

@@ -9,10 +9,10 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 from stages.trials import small
 from stages.trials.small import searches, tried  # noqa: F401  (a fixture)
 from subarch.errors import ConfigError, DivergedError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.span import read_threshold
 from subarch.running.executor import Cancelled
 from subarch.stages.evaluate import predict_task
-from subarch.stages.inputs import ModelFolder
 from subarch.stages.trials.costs import COSTS
 from subarch.stages.trials.settings import MetricSettings
 from subarch.stages.trials.shared import open_shared

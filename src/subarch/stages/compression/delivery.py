@@ -17,12 +17,15 @@ from subarch.arch.first_token import first_token_alone
 from subarch.deploy.formats.registry import FORMATS, weight_files
 from subarch.deploy.timing import Latency
 from subarch.errors import StorageError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
 from subarch.report.content import of_compression
 from subarch.report.html import render_html
 from subarch.report.markdown import render_markdown
 from subarch.running.budget import parse_duration
 from subarch.running.machine import describe_machine
+from subarch.session.output import Result, plain
+from subarch.session.session import Session, seconds_left
 from subarch.stages.compression.engines import Asked, choose_engines, discard_engines
 from subarch.stages.compression.floor import Floor, floor_verdict, lay_floor
 from subarch.stages.compression.planning import CompressionPlan, shortfalls
@@ -30,10 +33,7 @@ from subarch.stages.compression.rows import agreements, described, keep_worst, n
 from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.evaluate import EvaluateConfig, evaluate
 from subarch.stages.export import ExportConfig, export
-from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import contestant, in_turn, latency_numbers, spread_over_lengths
-from subarch.stages.output import Result, plain
-from subarch.stages.session import Session, seconds_left
 from subarch.storage import folder_bytes, replacing_file
 from subarch.tasks.base import Task, TaskData
 from subarch.tasks.cuts import Cut

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from subarch.deploy.formats.registry import EXACT, TOLERANCE
+from subarch.inputs.models import ModelFolder
+from subarch.session.session import Session
 from subarch.stages.evaluate import opened
 from subarch.stages.export import ExportConfig, export
-from subarch.stages.inputs import ModelFolder
 from subarch.stages.latency import spread_over_lengths
-from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tasks.base import Examples, Task
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.floors.baseline import Baseline, Floors, Read, whole
 from subarch.kinds.registry import kind_of
 from subarch.stages.compression.rows import scored
-from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.cuts import Cut, as_read
 from subarch.tasks.scoring.classes import class_scores

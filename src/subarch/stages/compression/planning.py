@@ -13,14 +13,14 @@ from typing import Any
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import flops
 from subarch.errors import BudgetError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
+from subarch.session.session import Session, seconds_left
 from subarch.stages.compression.settings import CompressConfig
 from subarch.stages.extraction.plan import LEAST_CANDIDATES
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.finetuning.training import step_seconds
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_dataclass, write_json
 from subarch.tasks.base import TaskData
 from subarch.training.settings import LoopConfig

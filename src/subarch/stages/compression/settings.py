@@ -8,11 +8,11 @@ from typing import Any
 
 from subarch.arch.space import SpaceConfig
 from subarch.errors import BudgetError, ConfigError
+from subarch.inputs.data import DataConfig
 from subarch.running.budget import parse_duration
 from subarch.stages.extraction.settings import ErrorName, ExtractConfig, LatencyName
 from subarch.stages.finetune import DistillationConfig
 from subarch.stages.growth.settings import AgoraConfig
-from subarch.stages.inputs import DataConfig
 from subarch.tasks.base import Task
 from subarch.training.settings import LoopConfig
 

@@ -18,6 +18,7 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_config
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import kind_of
 from subarch.kinds.teacher_answers import TeacherAnswers
@@ -25,7 +26,6 @@ from subarch.optimize.fptas import mean_with_interval
 from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
-from subarch.stages.inputs import ModelFolder
 from subarch.storage import read_json, replacing_folder
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.calibration import Calibration

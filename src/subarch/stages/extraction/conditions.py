@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from subarch.arch.architecture import Architecture
 from subarch.arch.costs import flops, parameters
+from subarch.inputs.models import ModelFolder
 from subarch.optimize.fptas import every_epsilon
 from subarch.stages.extraction.plan import candidate_space, size_of
 from subarch.stages.extraction.settings import ExtractConfig
-from subarch.stages.inputs import ModelFolder
 
 Status = Literal["holds", "fails", "cannot be had"]
 SMOOTH = ("gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_python", "gelu_fast", "silu", "swish", "tanh", "sigmoid")

@@ -26,11 +26,11 @@ from subarch.arch.build import build_masked_lm
 from subarch.arch.families import family_of
 from subarch.arch.pretrained import check_finite, has_mlm_head, load_masked_lm, quiet_transformers
 from subarch.errors import ConfigError, DataError, ModelError
+from subarch.inputs.models import ModelFolder
 from subarch.running.budget import Deadline
+from subarch.session.session import Session
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
 from subarch.storage import replacing_folder
 from subarch.tasks.corpus.shards import Blocks, Shards, tokenizer_sha256
 from subarch.training.calibration import Calibration

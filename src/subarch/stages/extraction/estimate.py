@@ -16,10 +16,10 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.costs import parameters
 from subarch.arch.training_memory import Workload, training_bytes
 from subarch.errors import ConfigError
+from subarch.inputs.models import ModelFolder
 from subarch.optimize.halving import rung_steps
 from subarch.stages.extraction.plan import candidate_space
 from subarch.stages.extraction.settings import ExtractConfig
-from subarch.stages.inputs import ModelFolder
 from subarch.training.precision import inference_dtype
 from subarch.training.throughput import peak_flops, step_flops
 

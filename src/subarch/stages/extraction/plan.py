@@ -14,8 +14,8 @@ from subarch.arch.costs import parameters
 from subarch.arch.space import space_around
 from subarch.errors import ConfigError
 from subarch.optimize import fptas
+from subarch.session.session import Session, seconds_left
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, Timing, Workshop
-from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
 
 LEAST_CANDIDATES = 6

@@ -11,9 +11,9 @@ from subarch.arch.architecture import Architecture
 from subarch.errors import DivergedError, InterruptedRun
 from subarch.optimize import fptas
 from subarch.running.executor import Outcome
+from subarch.session.session import Session
 from subarch.stages.extraction.plan import LEAST_CANDIDATES, Plan
 from subarch.stages.extraction.settings import Attempt, SurrogateError, Workshop
-from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tracking.record import Run
 

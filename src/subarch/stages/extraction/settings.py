@@ -17,7 +17,8 @@ from subarch.arch.architecture import Architecture
 from subarch.arch.grid import BORT_SIZES
 from subarch.arch.space import SpaceConfig
 from subarch.errors import ConfigError
-from subarch.stages.inputs import DataConfig, ModelFolder
+from subarch.inputs.data import DataConfig
+from subarch.inputs.models import ModelFolder
 from subarch.tasks.base import Task
 from subarch.training.settings import LoopConfig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from subarch.stages.inputs import ModelFolder
+from subarch.inputs.models import ModelFolder
 from subarch.tasks.base import TaskData
 
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from subarch.inputs.models import ModelFolder
+from subarch.session.session import Session
 from subarch.stages.finetuning.settings import ROWS_READ, FinetuneConfig
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tasks.base import TaskData
 

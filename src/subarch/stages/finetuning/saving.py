@@ -10,10 +10,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from subarch.arch.pretrained import quiet_transformers
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import SETTINGS
 from subarch.kinds.registry import kind_of
 from subarch.report.markdown import escape
-from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_folder, write_json
 from subarch.tasks.base import Task
 from subarch.tasks.scoring.predictions import Predictions

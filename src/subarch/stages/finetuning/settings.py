@@ -9,10 +9,10 @@ from typing import Any
 
 from subarch.arch.build import HeadInit, HeadName
 from subarch.errors import BudgetError, ConfigError
+from subarch.inputs.data import DataConfig
 from subarch.running.budget import parse_duration
+from subarch.session.session import Session, seconds_left
 from subarch.stages.growth.settings import AgoraConfig
-from subarch.stages.inputs import DataConfig
-from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import Task
 from subarch.training.loop import LoopContext, OnEvent
 from subarch.training.settings import LoopConfig

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from subarch.errors import DataError, ModelError, UserError
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder
 from subarch.running.budget import Budget
+from subarch.session.output import Result, claim
+from subarch.session.session import Session, seconds_left
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.admission import prepared
 from subarch.stages.growth.transforming import require_possible
-from subarch.stages.inputs import DataConfig, ModelFolder, load_data
-from subarch.stages.output import Result, claim
-from subarch.stages.session import Session, seconds_left
 from subarch.tasks.base import TaskData
 from subarch.tasks.registry import castings
 from subarch.tasks.suites.averages import find_suite

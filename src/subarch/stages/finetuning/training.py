@@ -16,15 +16,15 @@ from subarch.arch.build import draw_head, head_layers
 from subarch.arch.families import axes_of, family_of
 from subarch.arch.pooling import put_mean_first
 from subarch.arch.weights import weight_names
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import kind_of
 from subarch.kinds.scorer import Scorer
 from subarch.kinds.teacher_answers import TeacherAnswers
+from subarch.session.session import Session
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.rationing import ration
 from subarch.stages.finetuning.settings import TEACHER_OUTPUTS, FinetuneConfig, loop_context
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.training.classifier import training_batches

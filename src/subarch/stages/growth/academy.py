@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from subarch.errors import BudgetError, InterruptedRun
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
 from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
+from subarch.session.session import Session, seconds_left
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.finetuning.training import teacher_answers
 from subarch.stages.growth.asking import Asking
@@ -34,8 +36,6 @@ from subarch.stages.growth.timaeus import (
     joined_data,
     read_training,
 )
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.measures import higher_is_better

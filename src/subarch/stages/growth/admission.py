@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from subarch.errors import ConfigError, DataError, ModelError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
+from subarch.session.session import Session
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.points import PointMaker, socrates_outputs
 from subarch.stages.growth.settings import LEAST_ACCURACY, AgoraConfig
 from subarch.stages.growth.transforming import mining_for, transformations_for
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.scoring.predictions import with_ids
 from subarch.training.socrates import asked, balanced

@@ -8,6 +8,8 @@ from typing import Any
 
 from subarch.errors import DivergedError
 from subarch.optimize.hyperparameters import HyperparameterSet
+from subarch.session.output import OutputFolder
+from subarch.session.session import Session, seconds_left
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import take_model
 from subarch.stages.finetuning.settings import CHECKPOINT, FinetuneConfig
@@ -15,8 +17,6 @@ from subarch.stages.growth.academy import POINTS, TRAININGS, TaskAcademy
 from subarch.stages.growth.admission import Admission, divided, settings_of
 from subarch.stages.growth.plan import Plan, plan_for
 from subarch.stages.growth.timaeus import OUTPUTS_FILE, RESULT_FILE
-from subarch.stages.output import OutputFolder
-from subarch.stages.session import Session, seconds_left
 from subarch.storage import read_json, write_json
 from subarch.tasks.scoring.measures import higher_is_better
 from subarch.tracking.record import Run
@@ -50,8 +50,7 @@ def finetune_agora(
     Raises:
         DivergedError: Every training did.
     """
-    data, model, socrates = job.data, job.model, job.teacher
-    folder, run = folder_and_run
+    (folder, run), data, socrates = folder_and_run, job.data, job.teacher
     assert socrates is not None  # FinetuneConfig sees to it
     state = _state(config, session, job, admission, folder.path)
     thetas = [HyperparameterSet.from_json(values) for values in state["sets"]]
@@ -64,7 +63,7 @@ def finetune_agora(
         data=data,
         growing=growing,
         reserved=reserved,
-        model=model,
+        model=job.model,
         socrates=socrates,
         maker=replace(admission.maker, data=replace(data, validation=growing)),
         session=session,

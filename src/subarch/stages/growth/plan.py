@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from subarch.session.session import Session, seconds_left
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.finetuning.training import step_seconds
 from subarch.stages.growth.academy import SPARE, following, trainings_to_come
 from subarch.stages.growth.admission import settings_of
-from subarch.stages.session import Session, seconds_left
 
 BATCHES = 2
 """That are rehearsed."""

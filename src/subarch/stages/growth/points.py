@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
 from subarch.running.budget import Deadline
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.settings import AgoraConfig
-from subarch.stages.inputs import ModelFolder
 from subarch.storage import replacing_file
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.agora import Growth

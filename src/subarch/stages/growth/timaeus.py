@@ -11,14 +11,14 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from subarch.errors import DivergedError
+from subarch.inputs.models import ModelFolder
 from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
+from subarch.session.session import Session
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.saving import save_model
 from subarch.stages.finetuning.settings import CHECKPOINT, FinetuneConfig
 from subarch.stages.finetuning.training import train_on_task
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
 from subarch.storage import read_json, replacing_file, write_json
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.scoring.measures import higher_is_better

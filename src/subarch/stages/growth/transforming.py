@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from subarch.arch.pretrained import has_mlm_head, load_masked_lm
 from subarch.errors import ConfigError, DataError
+from subarch.inputs.models import ModelFolder
 from subarch.stages.growth.settings import AgoraConfig
-from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Examples, TaskData
 from subarch.tasks.custom import load_unlabelled
 from subarch.training.augment.base import AnyTransformation

@@ -17,7 +17,7 @@ from subarch.arch.build import build_masked_lm
 from subarch.arch.pretrained import check_finite, has_mlm_head, load_masked_lm, load_tokenizer
 from subarch.arch.published import bort_architecture
 from subarch.errors import ConfigError, DataError, ModelError
-from subarch.stages.inputs import ModelFolder
+from subarch.inputs.models import ModelFolder
 from subarch.stages.pretraining.settings import PretrainConfig
 from subarch.storage import read_json
 from subarch.tasks.corpus.shards import Blocks, Shards, tokenizer_sha256

@@ -18,9 +18,9 @@ from subarch.arch.build import build_config
 from subarch.arch.costs import flops, parameters
 from subarch.arch.families import axes_of, family_of, layer_of, rename_layer
 from subarch.errors import ConfigError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import KINDS, kind_of
 from subarch.optimize.domain import Params
-from subarch.stages.inputs import ModelFolder
 from subarch.stages.trials.latency import read_table, size_key
 from subarch.stages.trials.params import possible_values
 from subarch.stages.trials.settings import SearchConfig

@@ -14,9 +14,9 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor
 
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.storage import read_json, write_json
 from subarch.tasks.base import Array, Task
 from subarch.tasks.encode import ordered_batches

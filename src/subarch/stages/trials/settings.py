@@ -12,12 +12,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from subarch.errors import ConfigError, UserError, did_you_mean
+from subarch.inputs.data import DataConfig
 from subarch.optimize.domain import Choice, Domain
 from subarch.optimize.early_stopping import StoppingRule
 from subarch.optimize.metrics import Direction, Metric
 from subarch.running.budget import parse_duration
 from subarch.stages.finetuning.settings import DistillationConfig
-from subarch.stages.inputs import DataConfig
 from subarch.stages.trials.student import StudentConfig
 from subarch.training.settings import LoopConfig
 

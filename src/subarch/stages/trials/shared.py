@@ -9,12 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from subarch.errors import DataError
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.kinds.registry import kind_of
+from subarch.session.output import is_finished
+from subarch.session.session import Session
 from subarch.stages.finetune import finetune
 from subarch.stages.finetuning.settings import FinetuneConfig
-from subarch.stages.inputs import DataConfig, ModelFolder, aligned, load_data
-from subarch.stages.output import is_finished
-from subarch.stages.session import Session
 from subarch.stages.trials.latency import measure_table, table_architectures
 from subarch.stages.trials.outputs import compute_outputs, kept_layers, read_outputs
 from subarch.stages.trials.params import may_be, possible_values

@@ -17,8 +17,8 @@ from subarch.arch.build import build_config
 from subarch.arch.families import family_of
 from subarch.arch.vocabulary import cut_special_ids
 from subarch.errors import ConfigError
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
-from subarch.stages.inputs import ModelFolder
 from subarch.tasks.base import Task
 from subarch.training.calibration import Calibration
 from subarch.training.importance import Importance

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from subarch.errors import OutputError
 from subarch.optimize.study import Study
-from subarch.stages.output import RUN_FILE, read_run
+from subarch.session.output import RUN_FILE, read_run
 from subarch.storage import read_json, storage_errors, write_json
 
 _NOTES = "thresholds-*.json"

@@ -16,13 +16,13 @@ from transformers import PreTrainedModel
 
 from subarch.arch.costs import parameters
 from subarch.errors import DivergedError
+from subarch.inputs.data import DATA_SEED
 from subarch.kinds.base import Tokenised
 from subarch.kinds.registry import kind_of
 from subarch.kinds.scorer import Scorer
 from subarch.running.accelerators import held_to_share
 from subarch.running.executor import Tell
 from subarch.stages.finetuning.saving import save_model
-from subarch.stages.inputs import DATA_SEED
 from subarch.stages.trials.costs import counted_length, operations
 from subarch.stages.trials.latency import read_table, size_key, time_student
 from subarch.stages.trials.params import apply_params

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from subarch.arch.pretrained import quiet_transformers
 from subarch.arch.vocabulary import cut_tokenizer_files, keep_tokens
+from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import Tokenised
-from subarch.stages.inputs import ModelFolder
 from subarch.storage import read_json, replacing_folder
 from subarch.tasks.base import Array, Examples, TaskData
 from subarch.tasks.encode import Encoded

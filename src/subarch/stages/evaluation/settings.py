@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subarch.errors import ConfigError
-from subarch.stages.inputs import DataConfig
+from subarch.inputs.data import DataConfig
 
 
 @dataclass(frozen=True, kw_only=True)

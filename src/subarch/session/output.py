@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from subarch.errors import OutputError, UserError
-from subarch.stages.fingerprints import fingerprint
+from subarch.session.fingerprints import fingerprint
 from subarch.storage import (
     UNFINISHED,
     begin_unfinished,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from subarch.errors import ModelError
-from subarch.stages.inputs import ModelFolder
-from subarch.stages.session import Session
+from subarch.inputs.models import ModelFolder
+from subarch.session.session import Session
 from subarch.tasks.base import Examples
 
 ROWS = 200

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from subarch.errors import InterruptedRun
 from subarch.running.budget import Deadline
 from subarch.running.executor import Executor, InProcessExecutor
-from subarch.stages.output import OutputFolder
+from subarch.session.output import OutputFolder
 from subarch.tracking.record import NullRecord, Record, Run
 from subarch.training.loop import Event, OnEvent, ignore_event
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from subarch.errors import ConfigError, DataError, ModelError
-from subarch.stages.evaluation import EvaluateConfig
-from subarch.stages.output import Result, claim
-from subarch.stages.session import Session
-from subarch.stages.target import read_target
+from subarch.session.output import Result, claim
+from subarch.session.session import Session
+from subarch.stages.evaluation.settings import EvaluateConfig
+from subarch.stages.evaluation.target import read_target
 from subarch.storage import write_json
 from subarch.tasks.registry import castings, find_task, trained_on
 from subarch.tasks.suites.averages import Suite, find_suite, suite_average

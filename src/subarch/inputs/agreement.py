@@ -12,11 +12,11 @@ from subarch.arch.configuration import SIGMOID
 from subarch.deploy.formats.registry import format_in
 from subarch.deploy.runtime import answer
 from subarch.errors import DataError, ModelError
+from subarch.inputs.matching import listed
+from subarch.inputs.models import ModelFolder, aligned
 from subarch.kinds.registry import kind_of
 from subarch.running.machine import describe_machine
-from subarch.stages.inputs import ModelFolder, aligned
-from subarch.stages.matching import listed
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.tasks.base import Array, Examples, Task, TaskData
 from subarch.training.predict import predict
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from subarch.arch.pretrained import load_tokenizer, quiet_transformers
 from subarch.errors import ConfigError, DataError, InterruptedRun
 from subarch.running.processes import available_processes, map_in_order
-from subarch.stages.session import Session
+from subarch.session.session import Session
 from subarch.storage import replacing_folder, storage_errors, write_json
 from subarch.tasks.corpus.assembly import Shares, assemble
 from subarch.tasks.corpus.documents import Boundaries, Reading, Tally

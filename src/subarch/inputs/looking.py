@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from subarch.arch.pretrained import check_finite
-from subarch.stages.agreement import check_teacher
-from subarch.stages.inputs import DataConfig, ModelFolder, aligned
-from subarch.stages.output import plain
-from subarch.stages.reading import check_reading
-from subarch.stages.session import Session
+from subarch.inputs.agreement import check_teacher
+from subarch.inputs.data import DataConfig
+from subarch.inputs.models import ModelFolder, aligned
+from subarch.inputs.reading import check_reading
+from subarch.session.output import plain
+from subarch.session.session import Session
 from subarch.tasks.base import TaskData
 from subarch.tasks.summary import DataSummary
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from subarch.errors import ConfigError, DataError, did_you_mean
+from subarch.inputs.data import DataConfig, load_data
+from subarch.inputs.matching import in_order
 from subarch.kinds.registry import kind_of
-from subarch.stages.inputs import DataConfig, load_data
-from subarch.stages.matching import in_order
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.registry import find_task, load_test
 from subarch.tasks.scoring.predictions import with_ids

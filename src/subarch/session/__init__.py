@@ -1,0 +1,1 @@
+"""What surrounds a stage: its record and deadline, and the folder that it claims and finishes."""

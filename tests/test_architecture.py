@@ -29,15 +29,16 @@ LEVELS = {
     "kinds": 5,
     "session": 5,
     "inputs": 6,
-    "stages": 7,
-    "dashboard": 7,
+    "students": 7,
+    "stages": 8,
+    "dashboard": 8,
     # The way in: flags and recipe files, Python arguments, progress.
-    "flags": 8,
-    "recipe": 8,
-    "terminal": 8,
-    "api": 9,
-    "command": 10,
-    "cli": 11,
+    "flags": 9,
+    "recipe": 9,
+    "terminal": 9,
+    "api": 10,
+    "command": 11,
+    "cli": 12,
 }
 DASHBOARD_SEES = {"dashboard", "report", "tracking", "optimize", "errors", "storage"}
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc"}

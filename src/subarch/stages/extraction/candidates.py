@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,7 +16,7 @@ from transformers import PreTrainedModel
 from subarch.arch.architecture import Architecture
 from subarch.arch.build import build_config
 from subarch.arch.pretrained import quiet_transformers
-from subarch.arch.vocabulary import cut_special_ids, cut_tokenizer_files, keep_tokens
+from subarch.arch.vocabulary import cut_special_ids
 from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import Kind, Tokenised
 from subarch.kinds.registry import kind_of
@@ -26,23 +25,18 @@ from subarch.optimize.fptas import mean_with_interval
 from subarch.running.budget import Deadline
 from subarch.stages.extraction.settings import Attempt, ExtractConfig, SurrogateError, Timing, name_of_units
 from subarch.stages.extraction.timing import nominal_timings, random_requests, time_in_turn
-from subarch.storage import read_json, replacing_folder
+from subarch.storage import replacing_folder
+from subarch.students.vocabulary import cut_tokenizer
+from subarch.students.weighing import calibration_of, importance_of, layer_order
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.training.calibration import Calibration
 from subarch.training.classifier import EncodedData, training_batches
-from subarch.training.importance import Importance, measure_importance
+from subarch.training.importance import Importance
 from subarch.training.inherit import inherit, select
 from subarch.training.loop import LoopContext, train
-from subarch.training.losses import Batch
 from subarch.training.precision import cast_weights, inference_dtype, prepare_for_training
 from subarch.training.processes import process_state
-from subarch.training.skipping import rank_by_skipping
 
-CALIBRATION_TOKENS = 4096
-"""Tokens of training text by which the teacher is weighed and students are corrected; ours."""
-CALIBRATION_BATCH = 16
-RANKING_EXAMPLES = 32
-"""Rows of it on which layers are left out; ours."""
 TIMED_LENGTHS = (0.25, 0.5, 0.75)
 """Quantiles of the validation lengths at which candidates are timed."""
 
@@ -190,14 +184,9 @@ def open_workshop(
     kept, tokenizer = _cut_vocabulary(config, teacher, teacher_train.data, folder / "tokenizer")
     validation = data.validation.sample(config.error_examples, config.seed)
     rows = tokenizer.tokenise(task, validation, length)
-    calibration = Calibration(
-        teacher=model,
-        architecture=teacher.architecture,
-        batches=tuple(_calibration(teacher_train.data, kind.groups(data.train), config.seed)),
-        outputs=kind.answers_to,
-        divergence=kind.distillation_loss(data.train.labels),
-    )
-    importance, drop_order = _weigh(calibration, kind, data.train.labels, deadline)
+    groups = kind.groups(data.train)
+    calibration = calibration_of(task, model, teacher.architecture, teacher_train.data, groups, config.seed)
+    importance = importance_of(calibration, task, data.train.labels, deadline)
     return TaskWorkshop(
         config=config,
         task=task,
@@ -205,7 +194,7 @@ def open_workshop(
         model=model,
         calibration=calibration,
         importance=importance,
-        drop_order=drop_order,
+        drop_order=tuple(layer_order(calibration)),
         kept_tokens=kept,
         student_tokenizer=tokenizer,
         train_rows=tokenizer.tokenise(task, data.train, length),
@@ -230,36 +219,6 @@ def _cut_vocabulary(
     """The kept token ids and the folder of the cut tokenizer; the whole vocabulary where the config says so."""
     if config.space.vocabulary >= 1:
         return None, teacher
-    with replacing_folder(folder) as temporary, quiet_transformers():
-        teacher.tokenizer.save_pretrained(temporary)
-        counts = Counter(train_data.encoded.input_ids.tolist())
-        whole = read_json(temporary / "tokenizer.json")
-        size = max(len(counts), round(config.space.vocabulary * teacher.architecture.vocab_size))
-        kept = keep_tokens(whole, counts, size)
-        while lost := counts.keys() - set(kept):
-            # Single characters were kept first: make room, so that every training text keeps its tokens.
-            size = max(size, len(kept)) + len(lost)
-            kept = keep_tokens(whole, counts, size)
-        cut_tokenizer_files(temporary, kept)
-        # The tokenizer's class is found through a config.json.
-        (temporary / "config.json").write_bytes((teacher.path / "config.json").read_bytes())
+    with replacing_folder(folder) as temporary:
+        kept = cut_tokenizer(teacher, train_data.encoded.input_ids, config.space.vocabulary, temporary)
     return tuple(kept), ModelFolder(folder)
-
-
-def _weigh(
-    calibration: Calibration, kind: Kind, labels: np.ndarray | None, deadline: Deadline | None
-) -> tuple[Importance, tuple[int, ...]]:
-    """Importance of the teacher's parts, and its layers from the most dispensable on."""
-    network, loss = kind.network(calibration.teacher), kind.task_loss(labels)
-    importance = measure_importance(network, calibration.architecture, calibration.batches, loss, deadline)
-    return importance, tuple(rank_by_skipping(calibration, RANKING_EXAMPLES))
-
-
-def _calibration(train_data: EncodedData, groups: np.ndarray | None, seed: int) -> Iterator[Batch]:
-    total = 0
-    for make in training_batches(train_data, batch_size=CALIBRATION_BATCH, seed=seed, groups=groups).epoch(0):
-        batch = make()
-        yield batch
-        total += int(batch["attention_mask"].sum())
-        if total >= CALIBRATION_TOKENS:
-            return

@@ -22,7 +22,7 @@ from subarch.stages.trials.params import may_be, possible_values
 from subarch.stages.trials.settings import SearchConfig
 from subarch.stages.trials.student import Donor, StudentConfig, imitated_layers, inherited_layers, require_meaning
 from subarch.stages.trials.views import View, open_view
-from subarch.stages.trials.weighing import Wanted, calibration_of, read_importance, weigh
+from subarch.stages.trials.weighing import Wanted, calibration_for, read_importance, weigh
 from subarch.tasks.base import Array, Task, TaskData
 from subarch.training.losses import Batch
 
@@ -151,7 +151,7 @@ def _opened(
     donor, length = _donor(teacher, data.task, folder), max_length or data.task.max_length
     if donor.importance is not None:
         whole = open_view(data, teacher, length, folder / "views", 1.0)
-        donor = replace(donor, calibration=calibration_of(donor, whole.train, _groups(data), seed))
+        donor = replace(donor, calibration=calibration_for(donor, whole.train, _groups(data), seed))
     return Shared(data, donor, length, folder)
 
 

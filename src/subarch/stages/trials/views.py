@@ -11,11 +11,10 @@ import numpy as np
 from filelock import FileLock
 from safetensors.numpy import load_file, save_file
 
-from subarch.arch.pretrained import quiet_transformers
-from subarch.arch.vocabulary import cut_tokenizer_files, keep_tokens
 from subarch.inputs.models import ModelFolder
 from subarch.kinds.base import Tokenised
-from subarch.storage import read_json, replacing_folder
+from subarch.storage import replacing_folder
+from subarch.students.vocabulary import cut_tokenizer
 from subarch.tasks.base import Array, Examples, TaskData
 from subarch.tasks.encode import Encoded
 from subarch.tasks.windows import Windows
@@ -88,38 +87,14 @@ def _make(data: TaskData, teacher: ModelFolder, length: int, path: Path, share: 
         if whole is None:
             arrays |= _arrays("train", teacher.tokenise(data.task, data.train, length))
         else:
-            arrays["kept"] = _cut(teacher, whole.train.encoded, temporary, share)
+            kept = cut_tokenizer(teacher, whole.train.encoded.input_ids, share, temporary)
+            arrays["kept"] = np.asarray(kept, dtype=np.int64)
             model = ModelFolder(temporary)
         arrays |= _arrays("validation", model.tokenise(data.task, data.validation, length))
         sample = curve_examples(data)
         if len(sample) < len(data.validation):
             arrays |= _arrays("curve", model.tokenise(data.task, sample, length))
         save_file(arrays, temporary / DATA)
-
-
-def _cut(teacher: ModelFolder, train: Encoded, folder: Path, share: float) -> Array:
-    """Write the cut tokenizer to a folder; returns the ids that it keeps."""
-    teacher.tokenizer.backend_tokenizer.no_truncation()  # which encoding leaves in it
-    with quiet_transformers():
-        teacher.tokenizer.save_pretrained(folder)
-    # The tokenizer's class is found through a config.json.
-    (folder / "config.json").write_bytes((teacher.path / "config.json").read_bytes())
-    ids, occurrences = np.unique(train.input_ids, return_counts=True)
-    counts = dict(zip(ids.tolist(), occurrences.tolist(), strict=True))
-    kept = kept_tokens(read_json(folder / "tokenizer.json"), counts, round(share * teacher.architecture.vocab_size))
-    cut_tokenizer_files(folder, kept)
-    return np.asarray(kept, dtype=np.int64)
-
-
-def kept_tokens(tokenizer_json: Mapping[str, object], counts: Mapping[int, int], size: int) -> list[int]:
-    """The tokens to keep, ascending: about `size`, and in any case all that are counted."""
-    size = max(size, len(counts))
-    kept = keep_tokens(tokenizer_json, counts, size)
-    while lost := counts.keys() - set(kept):
-        # What is always kept came first: room is made for the rest.
-        size = max(size, len(kept)) + len(lost)
-        kept = keep_tokens(tokenizer_json, counts, size)
-    return kept
 
 
 def _arrays(name: str, rows: Tokenised) -> dict[str, Array]:

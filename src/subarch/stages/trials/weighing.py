@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from subarch.kinds.registry import kind_of
 from subarch.stages.trials.student import Donor
 from subarch.stages.trials.views import View
 from subarch.storage import read_json, replacing_file, write_json
+from subarch.students.weighing import calibration_of, importance_of, layer_order
 from subarch.tasks.base import Array
 from subarch.training.calibration import Calibration
-from subarch.training.classifier import EncodedData, training_batches
-from subarch.training.importance import Importance, measure_importance
-from subarch.training.losses import Batch
-from subarch.training.skipping import rank_by_skipping
+from subarch.training.classifier import EncodedData
+from subarch.training.importance import Importance
 
 PARTS = "importance.safetensors"
 ORDER = "layers.json"
-CALIBRATION_TOKENS = 4096
-"""Tokens of the training data by which the teacher is weighed and students are corrected; ours."""
-RANKING_ROWS = 32
-"""Rows of them on which layers are left out; ours."""
-CALIBRATION_BATCH = 8
 _SCORES = ("hidden", "embedding", "attention", "intermediate")
 
 
@@ -52,12 +44,11 @@ def weigh(donor: Donor, view: View, groups: Array | None, folder: Path, wanted: 
     """
     if (folder / PARTS).exists() and ((folder / ORDER).exists() or not wanted.order):
         return
-    batches = list(_calibration(view.train, groups, wanted.seed))
-    kind, labels = kind_of(donor.task), view.train.encoded.labels
-    network, loss = kind.network(donor.model), kind.task_loss(labels)
-    importance = measure_importance(network, donor.teacher.architecture, batches, loss)
+    labels = view.train.encoded.labels
+    calibration = calibration_for(donor, view.train, groups, wanted.seed)
+    importance = importance_of(calibration, donor.task, labels)
     if wanted.order:
-        write_json(folder / ORDER, rank_by_skipping(_calibrating(donor, batches, labels), RANKING_ROWS))
+        write_json(folder / ORDER, layer_order(calibration))
     tensors = {name: torch.from_numpy(getattr(importance, name)) for name in _SCORES}
     with replacing_file(folder / PARTS) as temporary:
         save_file(tensors, temporary)
@@ -76,27 +67,6 @@ def _parts(path: Path) -> Importance | None:
     return Importance(**{name: tensor.numpy() for name, tensor in load_file(path).items()})
 
 
-def calibration_of(donor: Donor, train: EncodedData, groups: Array | None, seed: int) -> Calibration:
+def calibration_for(donor: Donor, train: EncodedData, groups: Array | None, seed: int) -> Calibration:
     """The rows by which the teacher was weighed, for correcting its students."""
-    return _calibrating(donor, list(_calibration(train, groups, seed)), train.encoded.labels)
-
-
-def _calibration(train: EncodedData, groups: Array | None, seed: int) -> Iterator[Batch]:
-    total = 0
-    for make in training_batches(train, batch_size=CALIBRATION_BATCH, seed=seed, groups=groups).epoch(0):
-        batch = make()
-        total += int(batch["attention_mask"].sum())
-        yield batch
-        if total >= CALIBRATION_TOKENS:
-            return
-
-
-def _calibrating(donor: Donor, batches: Sequence[Batch], labels: Array | None) -> Calibration:
-    kind = kind_of(donor.task)
-    return Calibration(
-        teacher=donor.model.eval(),
-        architecture=donor.teacher.architecture,
-        batches=batches,
-        outputs=kind.answers_to,
-        divergence=kind.distillation_loss(labels),
-    )
+    return calibration_of(donor.task, donor.model, donor.teacher.architecture, train, groups, seed)

@@ -17,6 +17,7 @@ from subarch.stages.trials.settings import MetricSettings
 from subarch.stages.trials.shared import from_anywhere, open_shared, prepare_shared, require_usable
 from subarch.stages.trials.student import StudentConfig
 from subarch.stages.trials.views import open_view
+from subarch.students import hidden
 
 
 def content(folder):
@@ -165,9 +166,9 @@ def test_hidden_layers_that_do_not_fit_are_left_out(searches, monkeypatch):  # n
     train, teacher, task = shared.view(1.0).train, ModelFolder(folder / "teacher"), shared.data.task
     assert outputs_file.kept_layers(train, teacher, {2, 1, 3}, task) == (1, 2, 3)
     one = len(train.encoded.input_ids) * 32 * 2
-    monkeypatch.setattr(outputs_file, "HIDDEN_BYTES", one)
+    monkeypatch.setattr(hidden, "HIDDEN_BYTES", one)
     assert outputs_file.kept_layers(train, teacher, {2, 1, 3}, task) == (3,)
-    monkeypatch.setattr(outputs_file, "HIDDEN_BYTES", one - 1)
+    monkeypatch.setattr(hidden, "HIDDEN_BYTES", one - 1)
     assert outputs_file.kept_layers(train, teacher, {2, 1, 3}, task) == ()
 
 

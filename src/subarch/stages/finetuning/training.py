@@ -25,6 +25,7 @@ from subarch.session.session import Session
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.rationing import ration
 from subarch.stages.finetuning.settings import TEACHER_OUTPUTS, FinetuneConfig, loop_context
+from subarch.students.hidden import layers_that_fit
 from subarch.tasks.base import Examples, Task, TaskData
 from subarch.tasks.scoring.predictions import Predictions
 from subarch.training.classifier import training_batches
@@ -32,8 +33,6 @@ from subarch.training.loop import Batches, Event, OnEvent, TrainResult, train
 from subarch.training.losses import Loss
 from subarch.training.precision import prepare_for_training
 
-HIDDEN_BYTES = 4_000_000_000
-"""Above this only the teacher's last hidden layer is kept, or not even that: then its logits alone teach."""
 WIDER = 8
 """A rehearsal draws this many times the examples that it needs, and takes those nearest to the mean length."""
 
@@ -242,9 +241,6 @@ def teacher_answers(
     kind.require_same_rows(student_rows, rows, teacher.path)
     encoded = rows.data.encoded
     same_tokens = np.array_equal(student_rows.data.encoded.offsets, encoded.offsets)
-    layers = kind.imitable(config.distillation.layers or (-1,))
-    needed = len(encoded.input_ids) * len(layers) * teacher.architecture.hidden_size * 2
-    if needed > HIDDEN_BYTES:
-        layers, needed = layers[-1:], needed // len(layers)
-    imitated = config.distillation.hidden_weight > 0 and same_tokens and needed <= HIDDEN_BYTES
-    return kind.teacher_answers(teacher.model_for(data.task), rows, path, layers if imitated else ())
+    imitated = config.distillation.hidden_weight > 0 and same_tokens
+    layers = layers_that_fit(kind, config.distillation.layers or (-1,), rows.data, teacher) if imitated else ()
+    return kind.teacher_answers(teacher.model_for(data.task), rows, path, layers)

@@ -18,6 +18,7 @@ from subarch.inputs.models import ModelFolder
 from subarch.kinds.registry import kind_of
 from subarch.session.session import Session
 from subarch.storage import read_json, write_json
+from subarch.students.hidden import layers_that_fit
 from subarch.tasks.base import Array, Task
 from subarch.tasks.encode import ordered_batches
 from subarch.training.classifier import EncodedData
@@ -27,20 +28,12 @@ FACTS = "outputs.json"
 VALUES = "outputs.safetensors"
 MAX_TOKENS = 4096
 SAVE_SECONDS = 20.0
-HIDDEN_BYTES = 4_000_000_000
-"""Above this only the teacher's last hidden layer is kept, or not even that."""
 
 
 def kept_layers(train: EncodedData, teacher: ModelFolder, wanted: Collection[int], task: Task) -> tuple[int, ...]:
     """Which of the wanted hidden layers of the teacher (from 1) fit on the disk, as far as the kind can keep them."""
-    architecture = teacher.architecture
-    last = architecture.num_hidden_layers
-    layer_bytes = len(train.encoded.input_ids) * architecture.hidden_size * 2
-    kept = tuple(last if layer == -1 else layer for layer in kind_of(task).imitable(tuple(sorted(wanted))))
-    for layers in (kept, (last,)):
-        if wanted and len(layers) * layer_bytes <= HIDDEN_BYTES:
-            return layers
-    return ()
+    kept = layers_that_fit(kind_of(task), sorted(wanted), train, teacher)
+    return tuple(teacher.architecture.num_hidden_layers if layer == -1 else layer for layer in kept)
 
 
 def compute_outputs(

@@ -220,7 +220,7 @@ def test_settings_that_cannot_be(settings, message, tmp_path, models, regions):
 
 
 def test_a_submission_of_a_whole_suite_is_zipped(tmp_path, data, monkeypatch):
-    from subarch.stages import evaluate_suite
+    from subarch.stages.evaluation import suite as evaluate_suite
     from subarch.tasks.suites.averages import Part, Suite
 
     small = Suite(name="glue", parts=tuple(Part(name=n, scored={n: ("accuracy",)}) for n in ("sst2", "rte")))

@@ -90,12 +90,12 @@ class Kind(ABC):
         "cross-entropy": "cross-entropy to the teacher (nats)",
     }
     """Names of the extraction's error, by the `error` of its configuration."""
-
     by_token: ClassVar[bool] = False
     """Whether `predict` gives a row for each token."""
     further_metrics: ClassVar[tuple[str, ...]] = ()
     """Scores that are reported beside the metrics of a task."""
-
+    has_settings: ClassVar[bool] = False
+    """Whether a model's folder holds settings that follow from its validation answers; see `settings_of`."""
     has_classes: ClassVar[bool] = False
     """Whether labels are classes. Classes have names, an order, which may differ in a model, and a commonest one."""
     has_numbers: ClassVar[bool] = False

@@ -94,6 +94,7 @@ class Span(Kind):
     further_metrics = tuple(
         f"{prefix}_{name}" for prefix in ("has_answer", "no_answer", "best") for name in ("exact_match", "f1")
     )
+    has_settings = True
     draws_head = False
     grows = False
     pools = False

@@ -43,8 +43,8 @@ class Trained:
 
     result: TrainResult
     model: PreTrainedModel
-    said: Predictions
-    """Its answers to the validation rows that it was judged by, with their threshold where they have one."""
+    said: Predictions | None
+    """Its answers to the validation rows that it was judged by, where settings of its folder follow from them."""
 
 
 def train_on_task(
@@ -84,8 +84,10 @@ def train_on_task(
         result = train(network, batches, loss, config=config.loop, context=context, evaluate=evaluate)
     if outputs is not None and answers is not None:
         outputs.save()  # the next training begins with what this one asked
-    session.phase("asking", f"the trained model about {len(sample):,} validation examples")
-    said = kind.tuned(kind.predictions(kind.predict(trained, held_out), held_out, sample), sample)
+    said = None
+    if kind.has_settings:
+        session.phase("asking", f"the trained model about {len(sample):,} validation examples")
+        said = kind.tuned(kind.predictions(kind.predict(trained, held_out), held_out, sample), sample)
     return Trained(result=result, model=trained, said=said)
 
 

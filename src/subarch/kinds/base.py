@@ -26,11 +26,9 @@ from subarch.tasks.base import Array, Examples, KindName, Task, TaskData
 from subarch.tasks.columns import Columns
 from subarch.tasks.encode import pad
 from subarch.tasks.scoring.predictions import Predictions
-from subarch.tasks.splits import carve
 from subarch.tasks.windows import Windows
 from subarch.training.classifier import EncodedData
 from subarch.training.losses import Batch, DistillationLoss, Loss
-from subarch.training.socrates import Answers
 from subarch.training.stack import ENCODER_INPUTS
 
 SETTINGS = "subarch.json"
@@ -100,10 +98,6 @@ class Kind(ABC):
     """Whether labels are classes. Classes have names, an order, which may differ in a model, and a commonest one."""
     has_numbers: ClassVar[bool] = False
     """Whether labels are real numbers."""
-    grows: ClassVar[bool] = True
-    """Whether Agora can grow its data, which needs `said`, `wrong`, `worth` and `divided`."""
-    worth_name: ClassVar[str] = "an accuracy"
-    """What `worth` is called, with its article."""
 
     # Models
 
@@ -373,28 +367,3 @@ class Kind(ABC):
             groups: (N,) of rows that are one unit.
             error: "cross-entropy" (the paper's; its floor is the teacher's entropy) or "kl" (floor 0), in nats.
         """
-
-    # Agora
-
-    def said(self, outputs: Array, groups: Array | None) -> Answers:
-        """The answers in (N, classes or 1) outputs, as labels with their confidence."""
-        raise NotImplementedError(f"{self.name}: `grows` says whether Agora can grow it")
-
-    def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
-        """(N,) bool: rows whose answer is not the labelled one. A question answered wrong has all its rows wrong.
-
-        Args:
-            found: (N,) labels of `said`.
-            examples: The same rows with their labels.
-            scale: Labels whose lowest and highest are the ends of a scale of numbers; by default those of `examples`.
-        """
-        del scale
-        return np.asarray(found != examples.labels)
-
-    def worth(self, outputs: Array, examples: Examples) -> float:
-        """How good a teacher is, at most 1: the share of right answers, or what `worth_name` says."""
-        return 1.0 - float(self.wrong(self.said(outputs, examples.groups).labels, examples).mean())
-
-    def divided(self, examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
-        """Take a part of `count` questions out of the examples; returns the rest and the part."""
-        return carve(examples, count, kind=self.name, seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -24,16 +25,21 @@ from subarch.tasks.columns import Columns
 from subarch.tasks.custom import load_files, load_split
 from subarch.tasks.encode import encode
 from subarch.tasks.scoring.predictions import Predictions
+from subarch.tasks.splits import carve
 from subarch.training.classifier import EncodedData, TeacherOutputs
 from subarch.training.losses import surrogate_errors
 from subarch.training.predict import predict
+from subarch.training.socrates import Answers
 
 SAME_NUMBER = 0.1
 """Two numbers count as one answer if they differ by less than this many standard deviations; ours."""
 
 
 class RowKind(Kind):
-    """What classes, numbers and choices have in common."""
+    """What classes, numbers and choices have in common; Agora can grow their data."""
+
+    worth_name: ClassVar[str] = "an accuracy"
+    """What `worth` is called, with its article."""
 
     head: ClassVar[Head] = "sequence-classification"
     problem_type: ClassVar[str]
@@ -134,6 +140,31 @@ class RowKind(Kind):
         """(N,) one a row."""
         found: Array = surrogate_errors(torch.from_numpy(student), torch.from_numpy(teacher), kind=error).numpy()
         return found
+
+    # Agora
+
+    @abstractmethod
+    def said(self, outputs: Array, groups: Array | None) -> Answers:
+        """The answers in (N, classes or 1) outputs, as labels with their confidence."""
+
+    def wrong(self, found: Array, examples: Examples, scale: Array | None = None) -> Array:
+        """(N,) bool: rows whose answer is not the labelled one. A question answered wrong has all its rows wrong.
+
+        Args:
+            found: (N,) labels of `said`.
+            examples: The same rows with their labels.
+            scale: Labels whose lowest and highest are the ends of a scale of numbers; by default those of `examples`.
+        """
+        del scale
+        return np.asarray(found != examples.labels)
+
+    def worth(self, outputs: Array, examples: Examples) -> float:
+        """How good a teacher is, at most 1: the share of right answers, or what `worth_name` says."""
+        return 1.0 - float(self.wrong(self.said(outputs, examples.groups).labels, examples).mean())
+
+    def divided(self, examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
+        """Take a part of `count` questions out of the examples; returns the rest and the part."""
+        return carve(examples, count, kind=self.name, seed=seed)
 
 
 def outputs_of(said: Predictions) -> Array:

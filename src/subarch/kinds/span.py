@@ -96,7 +96,6 @@ class Span(Kind):
     )
     has_settings = True
     draws_head = False
-    grows = False
     pools = False
     cuts = False
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from subarch.errors import BudgetError, InterruptedRun
 from subarch.inputs.models import ModelFolder
-from subarch.kinds.registry import kind_of
+from subarch.kinds.registry import grown_kind, kind_of
 from subarch.optimize.hyperparameters import HyperparameterSet
 from subarch.running.budget import Deadline
 from subarch.session.session import Session, seconds_left
@@ -123,7 +123,7 @@ class TaskAcademy:
 
     def mistakes(self, best: Trained) -> Examples:
         """Rows of E that a finished training gets wrong, whole groups of a choice."""
-        growing, kind = self.growing, kind_of(self.data.task)
+        growing, kind = self.growing, grown_kind(self.data.task)
         found = kind.said(expansion_outputs(self.place_of(best)), growing.groups)
         # A part of E may lack the ends of the scale.
         labels = [part.labels for part in (self.data.train, self.data.validation) if part.labels is not None]

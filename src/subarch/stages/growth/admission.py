@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from subarch.errors import ConfigError, DataError, ModelError
+from subarch.errors import DataError, ModelError
 from subarch.inputs.models import ModelFolder
-from subarch.kinds.registry import kind_of
+from subarch.kinds.registry import grown_kind, kind_of
 from subarch.session.session import Session
 from subarch.stages.finetuning.job import Job
 from subarch.stages.finetuning.settings import FinetuneConfig
@@ -47,12 +47,7 @@ def prepared(config: FinetuneConfig, data: TaskData) -> TaskData:
         DataError: E is too small, or has one class only.
     """
     settings = settings_of(config)
-    kind = kind_of(data.task)
-    if not kind.grows:
-        raise ConfigError(
-            f"agora cannot grow {data.task.name}: it asks for {kind.expected}",
-            "cast the questions as pairs, or leave --agora out",
-        )
+    kind = grown_kind(data.task)
     train, validation = _named(data.train, "train"), _named(data.validation, "validation")
     if settings.expansion_set == "dev":
         train, validation = train.joined(validation), _named(data.test, "dev")
@@ -88,7 +83,7 @@ def divided(config: FinetuneConfig, task: Task, expansion: Examples, rounds: int
     reserved = round(settings_of(config).reserved * asked(expansion))
     if rounds == 1 or min(reserved, asked(expansion) - reserved) < SMALLEST_EXPANSION:
         return expansion, expansion
-    return kind_of(task).divided(expansion, reserved, config.seed)
+    return grown_kind(task).divided(expansion, reserved, config.seed)
 
 
 def admit(config: FinetuneConfig, session: Session, job: Job) -> Admission:
@@ -120,7 +115,7 @@ def admit(config: FinetuneConfig, session: Session, job: Job) -> Admission:
     session.phase("examining Socrates", f"on {asked(data.validation):,} examples")
     accuracy = _accuracy(config, socrates, data)
     if accuracy < LEAST_ACCURACY:
-        measured = kind_of(data.task).worth_name
+        measured = grown_kind(data.task).worth_name
         what = f"the teacher {socrates.path} has {measured} of {accuracy:.3f} on the expansion set"
         if not (settings.force or config.data.force):
             raise ModelError(f"{what}, expected at least 2/3", "give a better teacher, or --force")
@@ -153,7 +148,7 @@ def settings_of(config: FinetuneConfig) -> AgoraConfig:
 def _accuracy(config: FinetuneConfig, socrates: ModelFolder, data: TaskData) -> float:
     task, expansion = data.task, data.validation
     outputs = socrates_outputs(config, socrates, task, expansion)
-    return kind_of(task).worth(outputs, expansion)
+    return grown_kind(task).worth(outputs, expansion)
 
 
 def _named(examples: Examples, split: str) -> Examples:

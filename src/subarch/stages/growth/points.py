@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
 from subarch.inputs.models import ModelFolder
-from subarch.kinds.registry import kind_of
+from subarch.kinds.registry import grown_kind, kind_of
 from subarch.running.budget import Deadline
 from subarch.stages.finetuning.settings import FinetuneConfig
 from subarch.stages.growth.settings import AgoraConfig
@@ -207,7 +207,7 @@ class PointMaker:
             assert self.data.validation.labels is not None
             return Answers(labels=self.data.validation.labels[:0], confidence=np.zeros(0))
         outputs = _outputs(self._teacher, self.socrates, examples, self.config.length_for(task))
-        return kind_of(task).said(outputs, examples.groups)
+        return grown_kind(task).said(outputs, examples.groups)
 
     @cached_property
     def _teacher(self) -> PreTrainedModel:
